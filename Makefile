@@ -1,0 +1,63 @@
+# Everything bootstraps itself from Python >= 3.11, make and pip.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := .boot/bin/uv
+READY  := $(VENV)/.ready
+PAGE    = $(CURDIR)/_build/html/index.html
+
+# Without this, uv trusts only its own certificates and fails behind a company's proxy.
+export UV_SYSTEM_CERTS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# One thread each: results do not depend on the number of cores, and tests run side by side.
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab notebooks weights lesions lock lint serve clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version.split()[0])'
+	$(PYTHON) -m venv .boot
+	.boot/bin/python -m pip install -q 'uv>=0.11,<1'
+
+# The locked packages, each checked against its hash, then this project itself, editable.
+$(READY): requirements.lock pyproject.toml | $(UV)
+	test -x $(BIN)/python || $(UV) venv -q --no-project --python $(PYTHON) $(VENV)
+	$(UV) pip sync -q --require-hashes --python $(BIN)/python requirements.lock
+	$(UV) pip install -q --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+book: $(READY) ## build the book from the stored outputs, and print the page to open
+	$(BIN)/jupyter-book build . --all -W -n --keep-going -q
+	@echo "The book is ready. Open file://$(PAGE)"
+
+test: $(READY) ## check style, book, library and every notebook; sum up at the end
+	$(BIN)/python tools/check.py
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY) ## run every notebook again and store its outputs
+	$(BIN)/python tools/run_notebooks.py notebooks/*.ipynb
+
+weights: $(READY) ## train the shipped models again from their seeds
+	$(BIN)/mst train --all
+
+lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
+	$(BIN)/mst lesions --all
+
+lock: | $(UV) ## choose the newest versions that fit together, and pin them
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+lint: $(READY) ## check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+serve: book ## build the book and serve it on this machine
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+clean: ## remove the built book
+	rm -rf _build
