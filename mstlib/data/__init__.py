@@ -1,0 +1,151 @@
+"""Images to learn from: `load` them as tensors, or get `boards` with their exact masks.
+
+| name | what | where from |
+|---|---|---|
+| digits | handwritten digits, 1x32x32 | scikit-learn, installed with this package |
+| scenes | shapes on a board, the cue's colour names one, 3x32x32 | drawn on demand |
+| cued-digits | the same board with handwritten digits, 3x32x32 | drawn on demand |
+"""
+
+from types import ModuleType
+
+import torch
+
+from mstlib.data import cued_digits, digits, scenes
+from mstlib.data.board import Boards
+from mstlib.data.checks import check_count, check_seed, check_split
+
+__all__ = ["Boards", "boards", "classes", "denormalise", "load", "names", "normalisation"]
+
+_BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
+_DRAWN = {"train": 8000, "test": 2000}
+
+# Mean and standard deviation of each channel of the training images, pixels in [0, 1].
+_NORMALISATION = {
+    "digits": ((0.3055,), (0.3234,)),
+    "scenes": ((0.1968, 0.1968, 0.1954), (0.2212, 0.2058, 0.2166)),
+    "cued-digits": ((0.1897, 0.1901, 0.1887), (0.1991, 0.1879, 0.1956)),
+}
+
+
+def names() -> list[str]:
+    """The data sets that `load` knows."""
+    return list(_NORMALISATION)
+
+
+def load(
+    name: str,
+    split: str = "test",
+    n: int | None = None,
+    seed: int | None = None,
+    root: str | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Load images, ready for a network.
+
+    Args:
+        name: one of `names()`.
+        split: "train" or "test".
+        n: how many images; None for the whole split, or for 8000 (train) or 2000 (test) boards
+            of a set that is drawn.
+        seed: other boards of the same split; for a stored set, another order of the same images.
+            None means 0.
+        root: folder of the sets that are not installed with this package.
+
+    Returns:
+        Images, float32 (n, channels, height, width), each channel with mean 0 and standard
+        deviation 1 over the training images; and labels, int64 (n,).
+
+    Raises:
+        ValueError: unknown name or split, n below 1 or above what the split has, negative seed.
+    """
+    _check_name(name)
+    check_split(split)
+    seed = 0 if seed is None else check_seed(seed)
+    if name in _BOARDS:
+        drawn = boards(name, split, n, seed)
+        pixels = torch.from_numpy(drawn.images).permute(0, 3, 1, 2).float() / 255
+        labels = torch.from_numpy(drawn.labels)
+    else:
+        pixels, labels = digits.enlarged(split)
+        n = check_count(len(labels) if n is None else n, len(labels))
+        if seed:
+            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+            pixels, labels = pixels[order], labels[order]
+        pixels, labels = pixels[:n], labels[:n]
+    mean, std = _channels(name)
+    return ((pixels - mean) / std).contiguous(), labels
+
+
+def boards(name: str, split: str = "test", n: int | None = None, seed: int | None = None) -> Boards:
+    """Draw boards together with the masks of target, distractors and cue.
+
+    The images are those of `load` with the same arguments, before normalisation.
+
+    Args:
+        name: "scenes" or "cued-digits".
+        split: "train" or "test".
+        n: how many; None for 8000 (train) or 2000 (test).
+        seed: other boards of the same split; None means 0.
+
+    Returns:
+        The boards; see `Boards`.
+
+    Raises:
+        ValueError: unknown name or split, n below 1, negative seed.
+    """
+    if name not in _BOARDS:
+        raise ValueError(f"no boards are called {name!r}: choose one of {', '.join(_BOARDS)}")
+    check_split(split)
+    return _BOARDS[name].draw(split, _DRAWN[split] if n is None else n, 0 if seed is None else seed)
+
+
+def classes(name: str) -> list[str]:
+    """The names of the classes, in the order of the labels.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    _check_name(name)
+    return list(_BOARDS[name].CLASSES if name in _BOARDS else digits.CLASSES)
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and the standard deviation of each channel that `load` normalises by.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    _check_name(name)
+    return _NORMALISATION[name]
+
+
+def denormalise(name: str, images: torch.Tensor) -> torch.Tensor:
+    """Undo the normalisation, to show images.
+
+    Args:
+        name: the set they are from.
+        images: (..., channels, height, width), as from `load`.
+
+    Returns:
+        The same images with pixels in [0, 1].
+
+    Raises:
+        ValueError: unknown name, or the channels are not those of the set.
+    """
+    mean, std = _channels(name)
+    if images.dim() < 3 or images.shape[-3] != len(mean):
+        raise ValueError(
+            f"{name} has images of shape (..., {len(mean)}, height, width); "
+            f"got {tuple(images.shape)}"
+        )
+    return (images * std.to(images) + mean.to(images)).clamp(0, 1)
+
+
+def _channels(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, std = normalisation(name)
+    return torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
+
+
+def _check_name(name: str) -> None:
+    if name not in _NORMALISATION:
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
