@@ -51,10 +51,11 @@ def split_indices(split: str) -> np.ndarray:
     """
     check_split(split)
     _, labels = _read()
-    order = np.argsort(np.random.Generator(np.random.PCG64(0)).random(len(labels)))
+    rng = np.random.Generator(np.random.PCG64(0))
+    chosen, order = np.argsort(rng.random((2, len(labels))))  # who trains, and the final order
     train = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
-        train[order[labels[order] == digit][:TRAIN_PER_CLASS]] = True
+        train[chosen[labels[chosen] == digit][:TRAIN_PER_CLASS]] = True
     return order[train[order] == (split == "train")]
 
 
