@@ -5,26 +5,46 @@
 | digits | handwritten digits, 1x32x32 | scikit-learn, installed with this package |
 | scenes | shapes on a board, the cue's colour names one, 3x32x32 | drawn on demand |
 | cued-digits | the same board with handwritten digits, 3x32x32 | drawn on demand |
+| cifar10, cifar100 | photographs of 10 or 100 kinds of things, 3x32x32 | your download |
+| imagenet | photographs of 1000 kinds of things, 3x224x224 | your download |
 """
 
+from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import torch
+from torch.utils.data import Dataset, TensorDataset
 
-from mstlib.data import cued_digits, digits, scenes
+from mstlib.data import cued_digits, digits, folders, scenes
 from mstlib.data.board import Boards
-from mstlib.data.checks import check_count, check_seed, check_split
+from mstlib.data.checks import check_count, check_seed, check_split, shuffled
+from mstlib.data.folders import DataNotFound
 
-__all__ = ["Boards", "boards", "classes", "denormalise", "load", "names", "normalisation"]
+__all__ = [
+    "Boards",
+    "DataNotFound",
+    "boards",
+    "classes",
+    "dataset",
+    "denormalise",
+    "load",
+    "names",
+    "normalisation",
+]
 
 _BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
 _DRAWN = {"train": 8000, "test": 2000}
+_IMAGENET_DEFAULT = 1000
 
 # Mean and standard deviation of each channel of the training images, pixels in [0, 1].
 _NORMALISATION = {
     "digits": ((0.3055,), (0.3234,)),
     "scenes": ((0.1968, 0.1968, 0.1954), (0.2212, 0.2058, 0.2166)),
     "cued-digits": ((0.1897, 0.1901, 0.1887), (0.1991, 0.1879, 0.1956)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 
@@ -38,25 +58,30 @@ def load(
     split: str = "test",
     n: int | None = None,
     seed: int | None = None,
-    root: str | None = None,
+    root: str | Path | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Load images, ready for a network.
+
+    Fewer images of one seed are always the first of more.
 
     Args:
         name: one of `names()`.
         split: "train" or "test".
-        n: how many images; None for the whole split, or for 8000 (train) or 2000 (test) boards
-            of a set that is drawn.
-        seed: other boards of the same split; for a stored set, another order of the same images.
+        n: how many images. None means 8000 (train) or 2000 (test) boards of a set that is
+            drawn, 1000 photographs of imagenet, and of any other set the whole split.
+        seed: other boards of the same split, or the images of a stored set in another order.
             None means 0.
-        root: folder of the sets that are not installed with this package.
+        root: folder for the sets you download; None for the environment variable MST_DATA, or
+            else ./data.
 
     Returns:
         Images, float32 (n, channels, height, width), each channel with mean 0 and standard
         deviation 1 over the training images; and labels, int64 (n,).
 
     Raises:
-        ValueError: unknown name or split, n below 1 or above what the split has, negative seed.
+        ValueError: unknown name or split, n below 1 or above what the split has, negative
+            seed, or files that are not the published ones.
+        DataNotFound: the set is to be downloaded first.
     """
     _check_name(name)
     check_split(split)
@@ -64,16 +89,40 @@ def load(
     if name in _BOARDS:
         drawn = boards(name, split, n, seed)
         pixels = torch.from_numpy(drawn.images).permute(0, 3, 1, 2).float() / 255
-        labels = torch.from_numpy(drawn.labels)
-    else:
+        return _normalise(name, pixels), torch.from_numpy(drawn.labels)
+    if n is not None:
+        check_count(n)
+    if name == "digits":
         pixels, labels = digits.enlarged(split)
-        n = check_count(len(labels) if n is None else n, len(labels))
-        if seed:
-            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-            pixels, labels = pixels[order], labels[order]
-        pixels, labels = pixels[:n], labels[:n]
-    mean, std = _channels(name)
-    return ((pixels - mean) / std).contiguous(), labels
+        rows = _rows(len(labels), n, seed)
+        return _normalise(name, pixels[rows]), labels[rows]
+    source = dataset(name, split, root)
+    if n is None and name == "imagenet":
+        n = _IMAGENET_DEFAULT
+    return folders.read(source, _rows(len(source), n, seed))
+
+
+def dataset(name: str, split: str = "test", root: str | Path | None = None) -> Dataset:
+    """Open a whole split as a torch data set, for sets too large to load at once.
+
+    Args:
+        name: one of `names()`.
+        split: "train" or "test".
+        root: as for `load`.
+
+    Returns:
+        Pairs of a normalised image, float32 (channels, height, width), and its label. The sets
+        you download are read image by image, in the order of their files.
+
+    Raises:
+        ValueError: unknown name or split, or files that are not the published ones.
+        DataNotFound: the set is to be downloaded first.
+    """
+    _check_name(name)
+    check_split(split)
+    if name in folders.FOLDERS:
+        return folders.dataset(name, split, root, *_NORMALISATION[name])
+    return TensorDataset(*load(name, split))
 
 
 def boards(name: str, split: str = "test", n: int | None = None, seed: int | None = None) -> Boards:
@@ -106,6 +155,8 @@ def classes(name: str) -> list[str]:
         ValueError: unknown name.
     """
     _check_name(name)
+    if name in folders.FOLDERS:
+        return folders.classes(name)
     return list(_BOARDS[name].CLASSES if name in _BOARDS else digits.CLASSES)
 
 
@@ -139,6 +190,15 @@ def denormalise(name: str, images: torch.Tensor) -> torch.Tensor:
             f"got {tuple(images.shape)}"
         )
     return (images * std.to(images) + mean.to(images)).clamp(0, 1)
+
+
+def _normalise(name: str, pixels: torch.Tensor) -> torch.Tensor:
+    mean, std = _channels(name)
+    return ((pixels - mean) / std).contiguous()
+
+
+def _rows(total: int, n: int | None, seed: int) -> np.ndarray:
+    return shuffled(total, seed)[: check_count(total if n is None else n, total)]
 
 
 def _channels(name: str) -> tuple[torch.Tensor, torch.Tensor]:

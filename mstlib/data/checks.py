@@ -1,6 +1,8 @@
-"""The checks every data set makes on what it is asked for."""
+"""What every data set does with split, n and seed: check them, and shuffle by them."""
 
 from numbers import Integral
+
+import numpy as np
 
 SPLITS = ("train", "test")
 
@@ -41,3 +43,8 @@ def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed must be a whole number, 0 or more; got {seed!r}")
     return int(seed)
+
+
+def shuffled(total: int, seed: int) -> np.ndarray:
+    """The numbers 0 … total-1 in an order that depends on the seed alone, int64 (total,)."""
+    return np.argsort(np.random.Generator(np.random.PCG64(seed)).random(total), kind="stable")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mstlib.data.checks import check_split
+from mstlib.data.checks import check_split, shuffled
 
 CLASSES = tuple("0123456789")
 MAX_INK = 16
@@ -35,7 +35,7 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def split_indices(split: str) -> np.ndarray:
-    """The rows of scikit-learn's table that belong to a split, in a fixed shuffled order.
+    """The rows of scikit-learn's table that belong to a split, in the order of the table.
 
     Of each class, 125 images drawn once and for all are for training (1250 in all) and the
     remaining 49 to 58 are for testing (547 in all).
@@ -51,12 +51,11 @@ def split_indices(split: str) -> np.ndarray:
     """
     check_split(split)
     _, labels = _read()
-    rng = np.random.Generator(np.random.PCG64(0))
-    chosen, order = np.argsort(rng.random((2, len(labels))))  # who trains, and the final order
+    order = shuffled(len(labels), seed=0)
     train = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
-        train[chosen[labels[chosen] == digit][:TRAIN_PER_CLASS]] = True
-    return order[train[order] == (split == "train")]
+        train[order[labels[order] == digit][:TRAIN_PER_CLASS]] = True
+    return np.flatnonzero(train == (split == "train"))
 
 
 def originals(split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,158 @@
+"""CIFAR-10, CIFAR-100 and ImageNet, read by torchvision from files that the reader downloads.
+
+Nothing here reaches the network. CIFAR comes as pickles, which could run code when opened:
+torchvision first compares each file with the published MD5 sum, and a file that differs is
+refused unopened. ImageNet's archives are verified in the same way before they are unpacked.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FOLDERS = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "imagenet": "imagenet",
+}
+_CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_IMAGENET_PAGE = "https://image-net.org/download.php"
+_IMAGENET_CLASSES = 1000
+_CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+_CIFAR100_CLASSES = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+    crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse
+    mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy
+    porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"""
+
+
+class DataNotFound(FileNotFoundError):
+    """A data set is not on this machine; the message says what to download and where to put it."""
+
+
+def dataset(
+    name: str, split: str, root: str | Path | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Any:
+    """Open a stored set without loading its images.
+
+    CIFAR's images keep their 32x32 pixels. ImageNet's are resized to 256 pixels on the shorter
+    side and cropped to the middle 224x224; its "test" is the validation set, the one whose
+    labels are public.
+
+    Args:
+        name: "cifar10", "cifar100" or "imagenet".
+        split: "train" or "test".
+        root: folder that holds the set's folder (see `FOLDERS`); None for the environment
+            variable MST_DATA, or else ./data.
+        mean: what to subtract from each channel of an image in [0, 1].
+        std: what to divide each channel by.
+
+    Returns:
+        A torchvision data set of (image, label) pairs.
+
+    Raises:
+        DataNotFound: files are missing.
+        ValueError: files are not the published ones.
+    """
+    from torchvision import transforms
+
+    steps = [transforms.ToTensor(), transforms.Normalize(mean, std)]
+    place = Path(root or os.environ.get("MST_DATA", "data"))
+    if name == "imagenet":
+        crop = [transforms.Resize(256), transforms.CenterCrop(224)]
+        return _imagenet(place / FOLDERS[name], split, transforms.Compose(crop + steps))
+    return _cifar(name, place, split, transforms.Compose(steps))
+
+
+def read(source: Any, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read some images of a set that `dataset` opened.
+
+    Args:
+        source: the set.
+        rows: which images, int64 (n,).
+
+    Returns:
+        Images, float32 (n, 3, height, width), normalised, and labels, int64 (n,).
+    """
+    pairs = [source[row] for row in rows.tolist()]
+    return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
+
+
+def classes(name: str) -> list[str]:
+    """The names of the classes of a stored set, in the order of its labels."""
+    if name == "imagenet":
+        from torchvision.models import get_weight
+
+        return list(get_weight("ResNet18_Weights.IMAGENET1K_V1").meta["categories"])
+    return (_CIFAR10_CLASSES if name == "cifar10" else _CIFAR100_CLASSES).split()
+
+
+def _cifar(name: str, root: Path, split: str, transform: Any) -> Any:
+    from torchvision import datasets
+    from torchvision.datasets.utils import check_integrity
+
+    kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    folder = root / FOLDERS[name]
+    published = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
+    missing = [file for file in published if not (folder / file).is_file()]
+    if missing:
+        raise DataNotFound(
+            f"{name} is not in {root.resolve()}: {folder.name} lacks {', '.join(missing)}. "
+            f"Download {kind.filename} from {_CIFAR_PAGE} and unpack it in that folder "
+            "(or name another by root= or by the environment variable MST_DATA)."
+        )
+    for file, md5 in published.items():
+        if not check_integrity(folder / file, md5):
+            raise ValueError(
+                f"{folder / file} is not the published file (its MD5 sum is not {md5}) and was "
+                f"not opened. Download {kind.filename} again from {_CIFAR_PAGE}."
+            )
+    with warnings.catch_warnings():
+        # The pickles were written by Python 2 and describe their arrays in NumPy's old way.
+        warnings.filterwarnings("ignore", message=r"dtype\(\): align should be passed as")
+        return kind(root, train=split == "train", transform=transform)
+
+
+def _imagenet(home: Path, split: str, transform: Any) -> Any:
+    from torchvision import datasets
+
+    part = "train" if split == "train" else "val"
+    folder = home / part
+    if not folder.is_dir():
+        _unpack(home, part)
+    found = sum(entry.is_dir() for entry in folder.iterdir())
+    if found != _IMAGENET_CLASSES:
+        # A missing folder would shift the label of every class behind it.
+        raise ValueError(
+            f"{folder} holds {found} class folders instead of {_IMAGENET_CLASSES}. If unpacking "
+            "was interrupted, remove the folder and load again."
+        )
+    return datasets.ImageFolder(folder, transform=transform)
+
+
+def _unpack(home: Path, part: str) -> None:
+    from torchvision import datasets
+
+    archives = ["ILSVRC2012_devkit_t12.tar.gz", f"ILSVRC2012_img_{part}.tar"]
+    missing = [archive for archive in archives if not (home / archive).is_file()]
+    if missing:
+        raise DataNotFound(
+            f"imagenet is not in {home.resolve()}: no folder {part} of images, and no archive "
+            f"{' and '.join(missing)} to make it from. Register at {_IMAGENET_PAGE}, download "
+            "the archives of ILSVRC2012 and put them there, unopened (or name another place by "
+            "root= or by the environment variable MST_DATA)."
+        )
+    try:
+        datasets.ImageNet(home, split=part)
+    except RuntimeError as error:
+        raise ValueError(
+            f"an archive in {home} is not the published one: {error} Download it again from "
+            f"{_IMAGENET_PAGE}."
+        ) from error
