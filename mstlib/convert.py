@@ -1,0 +1,251 @@
+"""From a trained QCFS network to a spiking one (Eq. 4 and 5), and the audit of what really spikes.
+
+Conversion changes two things and nothing else: each QCFS becomes a layer of integrate-and-fire
+neurons with the same θ, and each BatchNorm that stands next to a linear layer is folded into it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from mstlib.masking import Masking, RandomSpikeMask
+from mstlib.models.layers import Product, ReadoutNorm, Sum
+from mstlib.neurons import IFNeuron
+from mstlib.qcfs import QCFS
+
+# Layers that a spiking network may keep: linear in time, or read-outs on real values.
+CONVERTIBLE = (
+    nn.Linear,
+    nn.Conv2d,
+    _BatchNorm,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.Flatten,
+    nn.Identity,
+    nn.Dropout,  # the identity in evaluation mode
+    nn.Softmax,  # on real-valued scores: not spikes, and the audit says so
+    QCFS,
+    RandomSpikeMask,
+    Product,
+    Sum,
+    ReadoutNorm,
+)
+
+
+class ConversionError(ValueError):
+    """The network has a part that cannot be turned into spikes."""
+
+
+class SpikingNetwork(nn.Module):
+    """A converted network: the same graph with integrate-and-fire neurons for activations.
+
+    Run it with `mstlib.simulate`; called directly, it takes and gives one chunk of time.
+
+    Attributes:
+        net: The converted graph.
+        neurons: ``{layer name: IFNeuron}`` in order of execution.
+        masks: ``{layer name: RandomSpikeMask}``.
+        input_shape: ``(channels, height, width)`` or ``None`` where the network does not say.
+        trained_masking: The `Masking` of its training, or ``None``.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        named = list(net.named_modules())
+        self.neurons = {name: m for name, m in named if isinstance(m, IFNeuron)}
+        self.masks = {name: m for name, m in named if isinstance(m, RandomSpikeMask)}
+        self.input_shape: tuple[int, int, int] | None = getattr(net, "input_shape", None)
+        self.trained_masking: Masking | None = getattr(net, "trained_masking", None)
+
+    def reset(self) -> None:
+        """Start anew: potentials at θ/2, counts at zero."""
+        for part in (*self.neurons.values(), *self.masks.values()):
+            part.reset()
+
+    def begin(self, steps: range, images: range) -> None:
+        """Tell neurons and masks which time steps and images the next input stacks."""
+        for neuron in self.neurons.values():
+            neuron.begin(len(steps), len(images))
+        for mask in self.masks.values():
+            mask.begin(steps, images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run one chunk of time: ``(T·B, C, H, W)`` to logits ``(T·B, classes)``."""
+        return self.net(images)
+
+
+def convert(ann: nn.Module, fold: bool = True) -> SpikingNetwork:
+    """Convert a trained QCFS network into a spiking one (Eq. 4 and 5).
+
+    The network itself is left as it is; the copy is in evaluation mode.
+
+    Args:
+        ann: A network whose activations are all `QCFS`, with BatchNorm for normalisation.
+        fold: Fold each BatchNorm that stands next to a linear layer into its weights. The result is
+            the same up to rounding; the normalisations that start a block stay, because a residual
+            sum, and no layer, feeds them.
+
+    Raises:
+        ConversionError: a part cannot be converted; the message names each one and says why.
+    """
+    if isinstance(ann, SpikingNetwork):
+        raise ConversionError("this network is converted already")
+    _refuse_inconvertible(ann)
+    net = copy.deepcopy(ann).eval().requires_grad_(False)
+    if fold:
+        for module in list(net.modules()):
+            _fold(module)
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, QCFS):
+                setattr(parent, name, IFNeuron(child.threshold))
+    return SpikingNetwork(net)
+
+
+def _refuse_inconvertible(ann: nn.Module) -> None:
+    """Raise `ConversionError` with a line for each module that cannot become spikes."""
+    troubles = []
+    for name, module in ann.named_modules():
+        if isinstance(module, QCFS):
+            if module.levels is None:
+                troubles.append(f"{name}: QCFS without levels; calibrate its threshold first")
+        elif not any(True for _ in module.children()) and not isinstance(module, CONVERTIBLE):
+            troubles.append(f"{name or 'the network'} ({type(module).__name__}): {_why(module)}")
+    if not any(isinstance(m, QCFS) for m in ann.modules()):
+        troubles.append("no QCFS activation: nothing in this network would spike")
+    if troubles:
+        raise ConversionError("cannot convert this network:\n  " + "\n  ".join(troubles))
+
+
+def _why(module: nn.Module) -> str:
+    if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+        return "its statistics change at every step; use BatchNorm, which is fixed in evaluation"
+    if isinstance(module, nn.MaxPool2d):
+        return "the maximum of spikes is not the spike of the maximum; use average pooling"
+    if type(module).__module__.endswith("activation"):
+        return "no spiking neuron computes it; use mstlib.qcfs.QCFS"
+    kinds = ", ".join(sorted(kind.__name__.lstrip("_") for kind in CONVERTIBLE))
+    return f"not known to keep its meaning on spikes; convertible are {kinds}"
+
+
+def _fold(module: nn.Module) -> None:
+    """Fold the BatchNorms of one module, as its `folds` lists them, into its linear layers."""
+    for order, linear_name, norm_name in getattr(module, "folds", ()):
+        linear, norm = getattr(module, linear_name), getattr(module, norm_name)
+        if not isinstance(norm, _BatchNorm):
+            continue
+        if order == "norm first":
+            linear = _fold_before(norm, linear)
+        elif isinstance(linear, nn.Conv2d):
+            linear = fuse_conv_bn_eval(linear, norm)
+        else:
+            linear = fuse_linear_bn_eval(linear, norm)
+        setattr(module, linear_name, linear)
+        setattr(module, norm_name, nn.Identity())
+
+
+def _fold_before(norm: _BatchNorm, linear: nn.Linear) -> nn.Linear:
+    """Fold a BatchNorm into the linear layer behind it: W·diag(γ/σ) and b + W·(β − μγ/σ)."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    folded = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
+    bias = linear.weight @ shift
+    folded.bias.data = bias if linear.bias is None else linear.bias + bias
+    folded.weight.data = linear.weight * scale
+    return folded.requires_grad_(False).train(linear.training)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One input of one layer of a spiking network, and what travels on it.
+
+    Attributes:
+        layer: Name of the layer that receives it.
+        operand: Which of its inputs.
+        kind: "binary" (0 and 1), "scaled binary" (0 and one other value) or "real".
+        shape: Shape for one image and one step.
+    """
+
+    layer: str
+    operand: int
+    kind: str
+    shape: tuple[int, ...]
+
+
+class Audit(list[Edge]):
+    """The edges of a network, in order of execution; prints as a table."""
+
+    def __repr__(self) -> str:
+        width = max(len(edge.layer) for edge in self) + 2
+        rows = (f"{e.layer:<{width}}{e.operand:>3}  {e.kind:<14}{e.shape}" for e in self)
+        return "\n".join(rows)
+
+    def kinds(self) -> dict[str, int]:
+        """Count the edges of each kind."""
+        return {k: sum(e.kind == k for e in self) for k in ("binary", "scaled binary", "real")}
+
+
+@torch.no_grad()
+def audit(snn: SpikingNetwork, images: Tensor | None = None, steps: int = 16) -> Audit:
+    """Watch what really travels between the layers of a spiking network.
+
+    Every layer but the neurons themselves is observed while the network runs, and each of its
+    inputs classified by the values seen: a claim of "fully spiking" can be checked edge by edge.
+
+    Args:
+        snn: A converted network.
+        images: ``(B, C, H, W)`` to run it on; two of Gaussian noise by default.
+        steps: Time steps to watch.
+
+    Returns:
+        An `Audit`: one `Edge` for each input of each linear layer, convolution, normalisation,
+        product, sum, softmax and pooling.
+    """
+    if images is None:
+        if snn.input_shape is None:
+            raise ValueError("this network does not say what images it takes: pass some")
+        images = torch.randn(2, *snn.input_shape, generator=torch.Generator().manual_seed(0))
+    parameter = next(snn.parameters())
+    images = images.to(parameter)
+    edges = Audit()
+
+    def watch(name: str) -> object:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            for operand, x in enumerate(inputs):
+                shape = tuple(x.shape[1:])
+                edges.append(Edge(name, operand, _kind(x), shape))
+
+        return hook
+
+    handles = [m.register_forward_pre_hook(watch(name)) for name, m in _watched(snn.net)]
+    try:
+        snn.reset()
+        snn.begin(range(steps), range(len(images)))
+        snn(images.repeat(steps, 1, 1, 1))
+    finally:
+        for handle in handles:
+            handle.remove()
+        snn.reset()
+    return edges
+
+
+def _watched(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    silent = (IFNeuron, RandomSpikeMask, nn.Identity, nn.Dropout, nn.Flatten)
+    for name, module in net.named_modules():
+        if not any(True for _ in module.children()) and not isinstance(module, silent):
+            yield name, module
+
+
+def _kind(x: Tensor) -> str:
+    values = x.unique()
+    if len(values) > 2 or (len(values) == 2 and 0 not in values):
+        return "real"
+    return "binary" if bool(((values == 0) | (values == 1)).all()) else "scaled binary"

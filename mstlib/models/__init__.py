@@ -1,0 +1,1 @@
+"""The networks: trained with QCFS activations, later converted to spikes."""

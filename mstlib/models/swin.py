@@ -1,0 +1,353 @@
+"""The Masked Spiking Transformer: Swin with BatchNorm and a spiking node after every layer.
+
+One file holds the whole network (Fig. 2, Eq. 6, 7 and 9). It is written once, for training and for
+spikes: every activation is a `QCFS` module, which `convert` swaps for integrate-and-fire neurons.
+Layers carry the names of the authors' published checkpoints, so that these load without a map
+(there, ``q_if`` is "the node of Q that becomes an IF neuron").
+
+Products, sums and softmax are modules too, so that hooks can watch every edge of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from timm.models.swin_transformer import (
+    get_relative_position_index,
+    window_partition,
+    window_reverse,
+)
+from torch import Tensor, nn
+
+from mstlib.masking import Masking, RandomSpikeMask
+from mstlib.models.layers import Product, ReadoutNorm, Sum, TokenNorm
+from mstlib.qcfs import QCFS
+
+ATTENTIONS = ("softmax", "pure")
+
+
+@dataclass(frozen=True)
+class SwinConfig:
+    """The shape of a Masked Spiking Transformer and the variants of its parts.
+
+    Attributes:
+        image_size: Height and width of the (square) images, in pixels.
+        patch_size: Side of one patch, in pixels.
+        in_channels: Channels of the images.
+        classes: Size of the output.
+        width: Channels of the first stage; each later stage doubles them.
+        depths: Blocks in each stage.
+        heads: Attention heads in each stage.
+        window: Side of an attention window, in tokens (never larger than the stage's map).
+        mlp_ratio: Hidden width of the MLP over its input width.
+        levels: L of QCFS; ``None`` for ReLU, before the thresholds are known.
+        attention: ``"pure"`` is Eq. 7 alone, A·V/N on the score spikes; ``"softmax"`` is what the
+            authors' code does: position bias added to A, then softmax on real values.
+        mlp_norm: A BatchNorm after each linear layer of the MLP.
+        final_norm: ``"batch"`` (the paper) or ``"layer"`` (the authors' code) before the head.
+        residual: The second residual starts from ``"x"`` (Fig. 2b) or from the ``"norm"`` before
+            the MLP (the authors' code).
+    """
+
+    image_size: int = 32
+    patch_size: int = 4
+    in_channels: int = 3
+    classes: int = 10
+    width: int = 48
+    depths: tuple[int, ...] = (2, 2)
+    heads: tuple[int, ...] = (3, 6)
+    window: int = 4
+    mlp_ratio: float = 2.0
+    levels: int | None = 8
+    attention: str = "softmax"
+    mlp_norm: bool = True
+    final_norm: str = "batch"
+    residual: str = "x"
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("attention", self.attention, ATTENTIONS),
+            ("final_norm", self.final_norm, ("batch", "layer")),
+            ("residual", self.residual, ("x", "norm")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, not {value!r}")
+        if len(self.depths) != len(self.heads):
+            raise ValueError(f"depths {self.depths} and heads {self.heads} differ in length")
+        for stage, heads in enumerate(self.heads):
+            if (self.width << stage) % heads:
+                raise ValueError(f"stage {stage}: {self.width << stage} channels, {heads} heads")
+            if self.tokens(stage) % self.side(stage):
+                raise ValueError(
+                    f"stage {stage}: a map of {self.tokens(stage)} tokens a side does not divide "
+                    f"into windows of {self.window}; choose another image_size or window"
+                )
+
+    def tokens(self, stage: int) -> int:
+        """Return the side of a stage's token map."""
+        return (self.image_size // self.patch_size) >> stage
+
+    def side(self, stage: int) -> int:
+        """Return the side of a stage's attention window."""
+        return min(self.window, self.tokens(stage))
+
+
+class WindowAttention(nn.Module):
+    """Spiking self-attention inside windows (Eq. 6 and 7), with random masks on Q, K and A."""
+
+    def __init__(self, config: SwinConfig, stage: int, block: int, sites: Iterator[int]) -> None:
+        super().__init__()
+        width, side = config.width << stage, config.side(stage)
+        self.heads = config.heads[stage]
+        self.scale = (width // self.heads) ** -0.5
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_if, self.k_if, self.v_if = (QCFS(config.levels) for _ in range(3))
+        self.q_mask, self.k_mask, self.attn_mask = (
+            RandomSpikeMask("attention", block, next(sites)) for _ in range(3)
+        )
+        self.scores = Product()
+        self.attn_if = QCFS(config.levels)
+        self.softmax = nn.Softmax(-1) if config.attention == "softmax" else None
+        if self.softmax is not None:
+            table = torch.zeros((2 * side - 1) ** 2, self.heads)
+            self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
+            index = get_relative_position_index(side, side)
+            self.register_buffer("relative_position_index", index, persistent=False)
+        self.mix = Product()
+        self.attn_v_if = QCFS(config.levels)
+        self.proj = nn.Linear(width, width)
+        self.proj_if = QCFS(config.levels)
+
+    def forward(self, x: Tensor, apart: Tensor | None = None) -> Tensor:
+        """Attend within each window.
+
+        Args:
+            x: Tokens of the windows, ``(B·w, N, C)``.
+            apart: ``(w, N, N)``, true where two tokens of a shifted window are not neighbours.
+
+        Returns:
+            ``(B·w, N, C)``.
+        """
+        rows, n, c = x.shape
+        qkv = self.qkv(x).view(rows, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)  # each (B·w, heads, N, d)
+        q = self.q_mask(self.q_if(q))
+        k = self.k_mask(self.k_if(k))
+        v = self.v_if(v)
+        a = self.scores(q, k.transpose(-2, -1)) * self.scale
+        a = self.attn_mask(self.attn_if(a))  # (B·w, heads, N, N), Eq. 7
+        out = self.attn_v_if(self.mix(self._weights(a, apart), v))
+        return self.proj_if(self.proj(out.transpose(1, 2).reshape(rows, n, c)))
+
+    def _weights(self, a: Tensor, apart: Tensor | None) -> Tensor:
+        """Turn score spikes into the weights of V."""
+        if self.softmax is None:
+            a = a / a.shape[-1]
+            return a if apart is None else self._by_window(a, ~apart, torch.mul)
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        a = a + bias.permute(2, 0, 1)
+        if apart is not None:  # after the neuron: a spike can say "little", only −∞ says "never"
+            never = torch.zeros_like(apart, dtype=a.dtype).masked_fill_(apart, -torch.inf)
+            a = self._by_window(a, never, torch.add)
+        return self.softmax(a)
+
+    def _by_window(self, a: Tensor, other: Tensor, op: object) -> Tensor:
+        """Combine ``(B·w, heads, N, N)`` with ``(w, N, N)``."""
+        w, n, _ = other.shape
+        return op(a.view(-1, w, self.heads, n, n), other[:, None]).view_as(a)
+
+
+class MLP(nn.Module):
+    """Two linear layers, each followed by BatchNorm (optional) and a spiking node (Eq. 9)."""
+
+    folds = (("linear first", "fc1", "norm1"), ("linear first", "fc2", "norm2"))
+
+    def __init__(self, config: SwinConfig, width: int, block: int, sites: Iterator[int]) -> None:
+        super().__init__()
+        hidden = int(width * config.mlp_ratio)
+        norm = TokenNorm if config.mlp_norm else nn.Identity
+        self.in_mask = RandomSpikeMask("mlp", block, next(sites))
+        self.fc1, self.norm1, self.fc1_if = (
+            nn.Linear(width, hidden),
+            norm(hidden),
+            QCFS(config.levels),
+        )
+        self.hidden_mask = RandomSpikeMask("mlp", block, next(sites))
+        self.fc2, self.norm2, self.fc2_if = (
+            nn.Linear(hidden, width),
+            norm(width),
+            QCFS(config.levels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to the same shape."""
+        x = self.fc1_if(self.norm1(self.fc1(self.in_mask(x))))
+        return self.fc2_if(self.norm2(self.fc2(self.hidden_mask(x))))
+
+
+class Block(nn.Module):
+    """One transformer block (Fig. 2b): windowed attention and MLP, each with a residual."""
+
+    def __init__(self, config: SwinConfig, stage: int, block: int, sites: Iterator[int]) -> None:
+        super().__init__()
+        width = config.width << stage
+        self.tokens, self.side = config.tokens(stage), config.side(stage)
+        odd = (block - sum(config.depths[:stage])) % 2
+        self.shift = self.side // 2 if odd and self.side < self.tokens else 0
+        self.residual = config.residual
+        self.norm1, self.shortcut1_if = TokenNorm(width), QCFS(config.levels)
+        self.attn = WindowAttention(config, stage, block, sites)
+        self.sum1 = Sum()
+        self.norm2, self.shortcut2_if = TokenNorm(width), QCFS(config.levels)
+        self.mlp = MLP(config, width, block, sites)
+        self.sum2 = Sum()
+        self.register_buffer("apart", self._apart(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, H·W, C)`` to the same shape."""
+        x = self.sum1(x, self._attend(self.shortcut1_if(self.norm1(x))))
+        y = self.norm2(x)
+        return self.sum2(x if self.residual == "x" else y, self.mlp(self.shortcut2_if(y)))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        side, size = (self.side, self.side), self.tokens
+        x = x.view(b, size, size, c)
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+        x = self.attn(window_partition(x, side).view(-1, self.side**2, c), self.apart)
+        x = window_reverse(x.view(-1, *side, c), side, size, size)
+        if self.shift:
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x.reshape(b, n, c)
+
+    def _apart(self) -> Tensor | None:
+        """Mark the pairs that a shift brought into one window though they are not neighbours."""
+        if not self.shift:
+            return None
+        band = torch.zeros(self.tokens, dtype=torch.long)
+        band[-self.side :] = 1
+        band[-self.shift :] = 2
+        region = (3 * band[:, None] + band)[None, :, :, None]
+        region = window_partition(region, (self.side, self.side)).view(-1, self.side**2)
+        return region[:, :, None] != region[:, None, :]
+
+
+class PatchEmbed(nn.Module):
+    """Cut the image into patches and give each a vector: convolution, BatchNorm, spiking node."""
+
+    folds = (("linear first", "proj", "norm"),)
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        side = config.patch_size
+        self.proj = nn.Conv2d(config.in_channels, config.width, side, side)
+        self.norm, self.proj_if = TokenNorm(config.width), QCFS(config.levels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, channels, height, width)`` to tokens ``(B, N, C)``."""
+        return self.proj_if(self.norm(self.proj(images).flatten(2).transpose(1, 2)))
+
+
+class PatchMerging(nn.Module):
+    """Join each 2×2 tokens into one of twice the channels: BatchNorm, linear, spiking node."""
+
+    folds = (("norm first", "reduction", "norm"),)
+
+    def __init__(self, config: SwinConfig, stage: int) -> None:
+        super().__init__()
+        width = config.width << stage
+        self.tokens = config.tokens(stage)
+        self.norm = TokenNorm(4 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+        self.reduction_if = QCFS(config.levels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to ``(B, N/4, 2C)``."""
+        b, n, c = x.shape
+        half = self.tokens // 2
+        x = x.view(b, half, 2, half, 2, c).permute(0, 1, 3, 4, 2, 5).reshape(b, n // 4, 4 * c)
+        return self.reduction_if(self.reduction(self.norm(x)))
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution, and the merging that ends it (none in the last stage)."""
+
+    def __init__(self, config: SwinConfig, stage: int, sites: Iterator[int]) -> None:
+        super().__init__()
+        first = sum(config.depths[:stage])
+        self.blocks = nn.ModuleList(
+            Block(config, stage, first + i, sites) for i in range(config.depths[stage])
+        )
+        last = stage == len(config.depths) - 1
+        self.downsample = None if last else PatchMerging(config, stage)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to ``(B, N/4, 2C)``, or the same shape in the last stage."""
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class MaskedSpikingTransformer(nn.Module):
+    """The whole network, from images to class scores.
+
+    Attributes:
+        config: Its `SwinConfig`.
+        input_shape: ``(channels, height, width)`` of the images it takes.
+        trained_masking: The `Masking` it was trained with, or ``None``.
+    """
+
+    folds = (("norm first", "head", "norm"),)  # the mean over tokens between them is linear too
+
+    def __init__(self, config: SwinConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SwinConfig()
+        self.input_shape = (config.in_channels, config.image_size, config.image_size)
+        self.trained_masking: Masking | None = None
+        sites = iter(range(10**6))
+        self.patch_embed = PatchEmbed(config)
+        self.layers = nn.ModuleList(Stage(config, i, sites) for i in range(len(config.depths)))
+        last = config.width << (len(config.depths) - 1)
+        self.norm = TokenNorm(last) if config.final_norm == "batch" else ReadoutNorm(last)
+        self.head = nn.Linear(last, config.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(B, channels, height, width)`` to logits ``(B, classes)``."""
+        x = self.patch_embed(images)
+        for stage in self.layers:
+            x = stage(x)
+        return self.head(self.norm(x).mean(1))
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All transformer blocks, in order."""
+        return [block for stage in self.layers for block in stage.blocks]
+
+
+def swin_tiny(
+    classes: int = 10, mlp_norm: bool = False, **changes: object
+) -> MaskedSpikingTransformer:
+    """Build the paper's full-size network, Swin-T with BatchNorm at 224×224.
+
+    Args:
+        classes: 10 and 100 for CIFAR, 1000 for ImageNet.
+        mlp_norm: BatchNorm inside the MLPs; the authors' code has it for ImageNet only.
+        changes: Any other field of `SwinConfig`.
+    """
+    config = {
+        "image_size": 224,
+        "width": 96,
+        "depths": (2, 2, 6, 2),
+        "heads": (3, 6, 12, 24),
+        "window": 7,
+        "mlp_ratio": 4.0,
+        "levels": 16,
+        "final_norm": "layer",
+        "residual": "norm",
+    }
+    return MaskedSpikingTransformer(
+        SwinConfig(classes=classes, mlp_norm=mlp_norm, **(config | changes))
+    )

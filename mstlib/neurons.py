@@ -1,0 +1,133 @@
+"""Integrate-and-fire neurons, one step at a time and over time (Eq. 2 and 3 of the paper)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+RESETS = ("soft", "zero")
+
+
+def if_step(
+    v: Tensor, current: Tensor, threshold: float | Tensor, reset: str = "soft"
+) -> tuple[Tensor, Tensor]:
+    """Advance integrate-and-fire neurons by one time step (Eq. 2 and 3).
+
+    Args:
+        v: Membrane potential before the step, any shape, in the units of the threshold.
+        current: Input of this step, the same shape.
+        threshold: θ > 0.
+        reset: ``"soft"`` subtracts θ after a spike, as the paper does; ``"zero"`` forgets
+            whatever lay above it.
+
+    Returns:
+        ``(spikes, v)``: spikes 0 or 1, and the potential after the reset, both shaped like ``v``.
+
+    Raises:
+        ValueError: θ is not positive, or the reset is unknown.
+    """
+    check_threshold(threshold)
+    if reset not in RESETS:
+        raise ValueError(f"reset must be one of {RESETS}, not {reset!r}")
+    u = v + current
+    # `>=`: a potential exactly at θ fires. QCFS's floor agrees with this side of the tie.
+    spikes = (u >= threshold).to(u.dtype)
+    v = u - threshold * spikes if reset == "soft" else u * (1 - spikes)
+    return spikes, v
+
+
+def integrate_and_fire(
+    current: Tensor,
+    threshold: float | Tensor,
+    v0: float | Tensor | None = None,
+    reset: str = "soft",
+) -> tuple[Tensor, Tensor]:
+    """Run integrate-and-fire neurons over a whole input sequence (Eq. 2 and 3).
+
+    Args:
+        current: Input, shape ``(T, ...)``.
+        threshold: θ > 0.
+        v0: Potential before the first step. ``None`` means θ/2, which centres the rounding error
+            and makes the spike count of a constant input equal to QCFS with L = T.
+        reset: ``"soft"`` or ``"zero"``, see :func:`if_step`.
+
+    Returns:
+        ``(spikes, potentials)``, both ``(T, ...)``; potentials are taken after the reset.
+
+    Raises:
+        ValueError: no time step, θ not positive, or an unknown reset.
+    """
+    if current.ndim == 0 or len(current) == 0:
+        raise ValueError(f"current must be (T, ...) with T >= 1, not {tuple(current.shape)}")
+    start = threshold / 2 if v0 is None else v0
+    v = torch.zeros_like(current[0]) + start
+    spikes, potentials = torch.empty_like(current), torch.empty_like(current)
+    for t, step in enumerate(current):
+        spikes[t], v = if_step(v, step, threshold, reset)
+        potentials[t] = v
+    return spikes, potentials
+
+
+def check_threshold(threshold: float | Tensor) -> None:
+    """Raise ``ValueError`` unless θ is finite and positive."""
+    value = torch.as_tensor(threshold).detach()
+    if not bool(((value > 0) & value.isfinite()).all()):
+        raise ValueError(f"the threshold θ must be finite and > 0, not {value.tolist()}")
+
+
+class IFNeuron(nn.Module):
+    """A layer of integrate-and-fire neurons with soft reset: what QCFS becomes in a spiking net.
+
+    It works on a chunk of time at once. Its input stacks the steps along the first axis,
+    ``(T·B·w, ...)`` with time outermost and ``w`` windows an image (1 outside windowed attention);
+    its output, of the same shape, is θ where a neuron fired and 0 elsewhere. The membrane potential
+    stays between chunks, until :meth:`reset`.
+
+    Attributes:
+        threshold: θ, a scalar tensor.
+        v: Membrane potential ``(B, neurons)``, or ``None`` before the first chunk.
+        counts: Spikes by neuron, ``(neurons,)``, summed over images and steps since `reset`.
+        step_counts: Spikes by time step, one tensor ``(T,)`` a chunk, summed over images.
+    """
+
+    def __init__(self, threshold: Tensor) -> None:
+        super().__init__()
+        check_threshold(threshold)
+        self.register_buffer("threshold", threshold.detach().clone().reshape(()))
+        self.steps = 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the membrane potential and the counts; the next input starts at θ/2."""
+        self.v: Tensor | None = None
+        self.counts: Tensor | None = None
+        self.step_counts: list[Tensor] = []
+        self.images = 1
+
+    def begin(self, steps: int, images: int) -> None:
+        """Say how the next input is stacked: its time steps and its images."""
+        self.steps, self.images = steps, images
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Integrate a chunk of time, ``(T·B·w, ...)`` to the same shape; θ·spikes (Eq. 2, 3)."""
+        flat = current.reshape(self.steps, self.images, -1)
+        theta = self.threshold
+        if self.v is None:
+            self.v = torch.zeros_like(flat[0]) + theta / 2
+        spikes = torch.empty_like(flat)
+        for t in range(self.steps):
+            self.v += flat[t]
+            torch.ge(self.v, theta, out=spikes[t])
+            self.v.addcmul_(spikes[t], theta, value=-1)
+        self._count(spikes)
+        return (spikes * theta).reshape(current.shape)
+
+    def _count(self, spikes: Tensor) -> None:
+        # float32 sums are exact up to 2^24, more than a chunk can hold for one neuron or step.
+        by_neuron = spikes.sum((0, 1)).long()
+        self.counts = by_neuron if self.counts is None else self.counts + by_neuron
+        self.step_counts.append(spikes.sum((1, 2), dtype=torch.float64).long())
+
+    def extra_repr(self) -> str:
+        """Show θ."""
+        return f"threshold={float(self.threshold):.4g}"

@@ -1,0 +1,372 @@
+"""Train a network with QCFS activations: ReLU first, thresholds from its activations, then QCFS.
+
+QCFS from scratch starts blind: with θ far above the activations every output rounds to zero and no
+gradient finds its way (the attention scores die first). So a recipe has three parts: train with
+ReLU, set each θ to a high percentile of what its ReLU put out, and go on training with QCFS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from mstlib import data
+from mstlib.lesions import lesion
+from mstlib.masking import Masking, set_masking
+from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, WindowAttention
+from mstlib.qcfs import QCFS
+
+Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the weights of a shipped model, beside the code and the seed.
+
+    Attributes:
+        data: Name of the data set.
+        model: Fields of `SwinConfig` that differ from its defaults.
+        relu_epochs: Epochs with ReLU activations, at `relu_rate`.
+        qcfs_epochs: Epochs with QCFS activations, at `qcfs_rate`.
+        relu_rate: Highest learning rate of the first part (one cycle up and down).
+        qcfs_rate: The same of the second part.
+        images: Images an epoch; fresh ones, where the set is drawn on demand.
+        batch_size: Images a step.
+        levels: L of QCFS.
+        percentile: Percentile of the ReLU outputs that becomes θ.
+        score_cap: Upper limit of the θ of attention scores under softmax: a spike of size θ moves
+            the softmax by e^θ, and one that saturates it cannot be averaged over time.
+        smoothing: Label smoothing.
+        weight_decay: AdamW's.
+        lesion: A lesion that lasts through the training (see `mstlib.lesions`), or ``None``.
+        masking: Random spike masking during the second part, or ``None``.
+    """
+
+    data: str
+    model: dict[str, object] = field(default_factory=dict)
+    relu_epochs: int = 6
+    qcfs_epochs: int = 3
+    relu_rate: float = 2e-3
+    qcfs_rate: float = 8e-4
+    images: int = 8000
+    batch_size: int = 64
+    levels: int = 8
+    percentile: float = 99.9
+    score_cap: float = 4.0
+    smoothing: float = 0.05
+    weight_decay: float = 0.05
+    lesion: str | None = None
+    masking: Masking | None = None
+
+
+RECIPES = {
+    "mst-digits": Recipe("digits", {"in_channels": 1}, images=4000),
+    "mst-scenes": Recipe("scenes"),
+    "mst-cued-digits": Recipe("cued-digits"),
+}
+
+
+class Positive(nn.Module):
+    """A positive number, learned through its logarithm, with an upper limit."""
+
+    def __init__(self, limit: float = float("inf")) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, log: Tensor) -> Tensor:
+        """From the learned logarithm to the number."""
+        return log.exp().clamp(max=self.limit)
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """From the number to its logarithm."""
+        return value.log()
+
+
+def train(
+    recipe: Recipe,
+    seed: int = 0,
+    *,
+    state: Path | None = None,
+    progress: bool = False,
+) -> MaskedSpikingTransformer:
+    """Follow a recipe from random weights to a trained QCFS network.
+
+    Args:
+        recipe: What to do.
+        seed: Decides the first weights, the images and their order.
+        state: File in which to keep the state after every epoch (one for each part of the
+            training, by their suffix). If it exists, training goes on from it and ends at the same
+            weights; it is removed at the end.
+        progress: Show a progress bar.
+
+    Returns:
+        The network, in evaluation mode.
+    """
+    torch.manual_seed(seed)
+    model = MaskedSpikingTransformer(SwinConfig(**recipe.model, levels=None))
+    initialise(model)
+    batches = _batches(recipe, seed)
+    size = recipe.images // recipe.batch_size
+    common = {
+        "smoothing": recipe.smoothing,
+        "weight_decay": recipe.weight_decay,
+        "progress": progress,
+        "state": state,
+    }
+    with lesion(model, recipe.lesion):
+        fit(model, batches, recipe.relu_epochs, size, recipe.relu_rate, part="ReLU", **common)
+        images, _ = _draw(recipe, "train", 512, _image_seed(seed, 10**6))
+        calibrate(model, images, recipe.levels, recipe.percentile)
+    set_masking(model, recipe.masking, seed)
+    with lesion(model, recipe.lesion), positive_thresholds(model, recipe.score_cap):
+        offset = recipe.relu_epochs
+        fit(
+            model,
+            lambda epoch: batches(epoch + offset),
+            recipe.qcfs_epochs,
+            size,
+            recipe.qcfs_rate,
+            part="QCFS",
+            **common,
+        )
+    set_masking(model, None)
+    model.config = replace(model.config, levels=recipe.levels)
+    model.trained_masking = recipe.masking
+    for part in ("ReLU", "QCFS"):
+        if state is not None:
+            _part(state, part).unlink(missing_ok=True)
+    return model.eval()
+
+
+def initialise(model: nn.Module) -> None:
+    """Give linear layers Xavier weights, and queries and keys half of that.
+
+    The authors' N(0, 0.02²) is made for LayerNorm before every layer; here it would leave the
+    attention scores too small to reach the first threshold.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, WindowAttention):
+            with torch.no_grad():
+                module.qkv.weight[: 2 * len(module.qkv.weight) // 3] *= 0.5
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, images: Tensor, levels: int, percentile: float = 99.9) -> None:
+    """Turn ReLU activations into QCFS, with θ at a percentile of what each ReLU puts out.
+
+    Args:
+        model: A network whose `QCFS` have no levels yet.
+        images: ``(B, channels, height, width)`` to measure on.
+        levels: L to set.
+        percentile: Between 0 and 100. The maximum (100) wastes levels on rare values; a low one
+            clips common values.
+    """
+    nodes = [m for m in model.modules() if isinstance(m, QCFS)]
+
+    def measure(node: QCFS, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        values = output.flatten()
+        rank = max(1, round(percentile / 100 * len(values)))
+        node.threshold.fill_(max(float(values.kthvalue(rank).values), 1e-3))
+
+    handles = [node.register_forward_hook(measure) for node in nodes]
+    model.eval()
+    model(images)
+    for node, handle in zip(nodes, handles, strict=True):
+        handle.remove()
+        node.levels = levels
+
+
+@contextmanager
+def positive_thresholds(model: nn.Module, score_cap: float) -> Iterator[None]:
+    """Learn thresholds through their logarithm while a ``with`` block runs, so that θ > 0 holds.
+
+    Args:
+        model: The network.
+        score_cap: Upper limit of the θ of attention scores that enter a softmax.
+    """
+    nodes = [m for m in model.modules() if isinstance(m, QCFS)]
+    attentions = [m for m in model.modules() if isinstance(m, WindowAttention)]
+    capped = {m.attn_if for m in attentions if m.softmax is not None}
+    for node in nodes:
+        limit = Positive(score_cap if node in capped else float("inf"))
+        parametrize.register_parametrization(node, "threshold", limit)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            parametrize.remove_parametrizations(node, "threshold", leave_parametrized=True)
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    epochs: int,
+    batches_an_epoch: int,
+    rate: float,
+    *,
+    part: str = "train",
+    smoothing: float = 0.0,
+    weight_decay: float = 0.05,
+    state: Path | None = None,
+    progress: bool = False,
+) -> list[float]:
+    """Train with AdamW, one cycle of the learning rate, and gradients clipped to norm 1.
+
+    Args:
+        model: The network; trained in place.
+        batches: Called with the number of the epoch; gives its ``(images, labels)`` batches, the
+            same number each time.
+        epochs: How many, at least one.
+        batches_an_epoch: How many batches `batches` gives.
+        rate: Highest learning rate.
+        part: Name of this part of a training, for the progress bar and the state file.
+        smoothing: Label smoothing.
+        weight_decay: AdamW's, on matrices only.
+        state: File that holds the state after each epoch; an existing one is continued.
+        progress: Show a progress bar.
+
+    Returns:
+        The mean loss of each epoch.
+    """
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rate, total_steps=epochs * batches_an_epoch
+    )
+    losses: list[float] = []
+    path = None if state is None else _part(state, part)
+    loaded = _load_state(path)
+    if loaded is not None:
+        model.load_state_dict(loaded["model"])
+        optimiser.load_state_dict(loaded["optimiser"])
+        schedule.load_state_dict(loaded["schedule"])
+        losses = loaded["losses"]
+    loss_of = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    for epoch in range(len(losses), epochs):
+        model.train()
+        total = 0.0
+        label = f"{part} epoch {epoch + 1}/{epochs}"
+        for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
+            loss = loss_of(model(images), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach())
+        losses.append(total / batches_an_epoch)
+        _save_state(
+            path,
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "losses": losses,
+            },
+        )
+    model.eval()
+    return losses
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 250) -> float:
+    """Return the share of images that a network (not spiking) classifies right, in evaluation mode.
+
+    Args:
+        model: The network.
+        images: ``(B, channels, height, width)``.
+        labels: ``(B,)``.
+        batch_size: Images at a time.
+    """
+    model.eval()
+    parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+    right = sum(int((model(x).argmax(-1) == y).sum()) for x, y in parts)
+    return right / len(labels)
+
+
+def _batches(recipe: Recipe, seed: int) -> Batches:
+    """Make the function that gives the batches of an epoch, a function of seed and epoch alone."""
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = _draw(recipe, "train", recipe.images, _image_seed(seed, epoch))
+        for first in range(0, recipe.images - recipe.batch_size + 1, recipe.batch_size):
+            batch = slice(first, first + recipe.batch_size)
+            yield images[batch], labels[batch]
+
+    return batches
+
+
+def _image_seed(seed: int, epoch: int) -> int:
+    return 1 + 10**7 * seed + epoch
+
+
+def _draw(recipe: Recipe, split: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw n training images: fresh boards, or a fixed set again and again, jittered."""
+    if recipe.data != "digits":
+        return data.load(recipe.data, split, n, seed=seed)
+    images, labels = data.load(recipe.data, split)
+    generator = torch.Generator().manual_seed(seed)
+    pick = torch.randint(len(images), (n,), generator=generator)
+    return jitter(images[pick], generator), labels[pick]
+
+
+def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift, turn and scale images at random: up to 10 % of the side, 12 degrees and 12 %.
+
+    Args:
+        images: ``(B, channels, height, width)``.
+        generator: Source of the random numbers.
+    """
+    b = len(images)
+    u = torch.rand(4, b, generator=generator) * 2 - 1
+    angle, scale = u[0] * torch.pi / 15, 1 + 0.12 * u[1]
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    rows = torch.stack([cos, -sin, 0.2 * u[2], sin, cos, 0.2 * u[3]], 1).view(b, 2, 3)
+    grid = nn.functional.affine_grid(rows, list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _bar(batches: Iterable, size: int, label: str, show: bool) -> Iterable:
+    if not show:
+        return batches
+    from tqdm import tqdm
+
+    return tqdm(batches, label, size, leave=False)
+
+
+def _save_state(path: Path | None, state: dict) -> None:
+    """Write a state file whole or not at all."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _load_state(path: Path | None) -> dict | None:
+    """Read the state of one part of a training, if there is one."""
+    return None if path is None or not path.exists() else torch.load(path, weights_only=True)
+
+
+def _part(state: Path, part: str) -> Path:
+    return state.with_suffix(f".{part}.pt")
+
+
+def describe(recipe: Recipe) -> dict[str, object]:
+    """Return the recipe as plain values, for the record that travels with the weights."""
+    return asdict(recipe)
