@@ -1,0 +1,128 @@
+"""A real browser on the built book: any test of this folder may ask for `book`.
+
+The browser is the system's Chromium, cut off from the network. Without it, or without a built book,
+the tests are skipped and say why.
+"""
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+AXE = ROOT / "tests" / "vendor" / "axe.min.js"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+LOCAL = ("http://127.0.0.1:", "file:", "data:", "blob:", "about:")
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@dataclass
+class Troubles:
+    """What went wrong while a page was open; empty lists if nothing did."""
+
+    outside: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on(
+            "request", lambda r: None if r.url.startswith(LOCAL) else self.outside.append(r.url)
+        )
+        page.on("requestfailed", lambda r: self.missing.append(r.url))
+        page.on("response", lambda r: self.missing.append(r.url) if r.status >= 400 else None)
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+
+    def check(self) -> None:
+        assert not self.outside, f"the page asks the network for {self.outside}"
+        assert not self.missing, f"the page asks for files that are not there: {self.missing}"
+        assert not self.errors, f"the page throws {self.errors}"
+
+
+@dataclass
+class Book:
+    """The built book: where it lies, and how to open one of its pages."""
+
+    browser: Browser
+    address: str
+
+    @contextmanager
+    def open(
+        self,
+        name: str,
+        *,
+        scheme: str = "http",
+        mode: str = "light",
+        width: int = 1280,
+        query: str = "",
+    ) -> Iterator[Page]:
+        """Open the page `name` (such as ``book/intro``), and fail on close if it misbehaved."""
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=mode, reduced_motion="reduce"
+        )
+        page = context.new_page()
+        troubles = Troubles()
+        troubles.watch(page)
+        base = self.address if scheme == "http" else HTML.as_uri()
+        page.goto(f"{base}/{name}.html{query}")
+        page.evaluate("() => globalThis.MathJax?.startup?.promise.then(() => null)")
+        yield page
+        context.close()
+        troubles.check()
+
+
+@pytest.fixture(scope="session")
+def book() -> Iterator[Book]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    if not (HTML / "index.html").exists():
+        pytest.skip("the book is not built: run `make book`")
+    handler = functools.partial(_QuietHandler, directory=str(HTML))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield Book(browser, f"http://127.0.0.1:{server.server_port}")
+        browser.close()
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def axe() -> Callable[[Page], list[str]]:
+    """A function that lists a page's accessibility faults."""
+    source = AXE.read_text(encoding="utf-8")
+
+    def faults(page: Page) -> list[str]:
+        page.evaluate(source)
+        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{v['id']} ({v['help']}): {node['html'][:200]}"
+            for v in found["violations"]
+            for node in v["nodes"]
+        ]
+
+    return faults

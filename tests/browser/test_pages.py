@@ -1,0 +1,114 @@
+"""Every page of the built book, in a real browser."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *chapters]
+
+
+every_page = pytest.mark.parametrize("name", pages())
+
+
+@every_page
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_needs_no_network_and_throws_nothing(book, name, scheme):
+    with book.open(name, scheme=scheme) as page:
+        page.wait_for_load_state("networkidle")
+        assert page.locator("h1").first.inner_text().strip()
+        # `open` fails on every request to another machine, missing file and error.
+
+
+@every_page
+@pytest.mark.parametrize("width", [390, 1280])
+def test_fits_the_screen(book, name, width):
+    with book.open(name, width=width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@every_page
+def test_pictures_say_what_they_show(book, name):
+    with book.open(name) as page:
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('.bd-article :is(img, svg, canvas)')]
+                .filter(e => !e.closest('[aria-hidden=true], button, mjx-container'))
+                .filter(e => !e.parentElement.closest('svg'))
+                .filter(e => !(e.getAttribute('alt') || e.getAttribute('aria-label') ||
+                               e.querySelector?.(':scope > title')?.textContent || '').trim())
+                .map(e => e.outerHTML.slice(0, 200))"""
+        )
+        assert not nameless
+
+
+@every_page
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_is_accessible(book, axe, name, mode):
+    with book.open(name, mode=mode) as page:
+        assert page.locator("html").get_attribute("data-theme") == mode
+        assert not axe(page)
+
+
+@every_page
+def test_keyboard_reaches_every_control(book, name):
+    with book.open(name) as page:
+        wanted = page.evaluate(
+            """() => {
+                const all = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
+                window.controls = [...document.querySelectorAll(all)].filter(
+                    e => e.checkVisibility({visibilityProperty: true}) && !e.disabled &&
+                         e.tabIndex >= 0 && !e.closest('[inert], dialog:not([open])') &&
+                         !(e.type === 'radio' && !e.checked));
+                window.reached = new Set();
+                document.addEventListener('focusin', e => window.reached.add(e.target));
+                return window.controls.length;
+            }"""
+        )
+        assert wanted > 10
+        for _ in range(wanted + 20):
+            page.keyboard.press("Tab")
+        missed = page.evaluate(
+            """() => window.controls.filter(e => !window.reached.has(e))
+                .map(e => e.outerHTML.slice(0, 200))"""
+        )
+        assert not missed
+
+
+@every_page
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_explorers_start_without_python(book, name, scheme):
+    with book.open(name, scheme=scheme) as page:
+        waiting = page.locator(".mst-widget[data-state]:not([data-started])")
+        assert waiting.count() == 0
+
+
+def test_search_finds_a_page(book):
+    with book.open("search", query="?q=threshold") as page:
+        page.locator("#search-results li a").first.wait_for()
+        assert "Notation" in page.locator("#search-results").inner_text()
+
+
+def test_search_opens_from_the_keyboard(book):
+    with book.open("book/intro") as page:
+        page.keyboard.press("Control+k")
+        page.keyboard.type("soft reset")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/search.html?q=soft+reset")
+        page.locator("#search-results li a").first.wait_for()
+
+
+def test_dark_mode_can_be_chosen_and_is_kept(book):
+    with book.open("book/intro", mode="light") as page:
+        for _ in range(3):
+            if page.locator("html").get_attribute("data-theme") == "dark":
+                break
+            page.locator(".theme-switch-button:visible").first.click()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+        page.reload()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
