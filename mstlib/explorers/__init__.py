@@ -1,0 +1,8 @@
+"""Explorers: figures to operate, live in JupyterLab and without a kernel in the built book."""
+
+from mstlib.explorers.architecture import ArchitectureExplorer
+from mstlib.explorers.conversion import ConversionExplorer
+from mstlib.explorers.neuron import NeuronExplorer
+from mstlib.explorers.qcfs import QCFSExplorer
+
+__all__ = ["ArchitectureExplorer", "ConversionExplorer", "NeuronExplorer", "QCFSExplorer"]

@@ -1,0 +1,115 @@
+"""The architecture explorer: a walk through a network, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+
+KINDS = (
+    "conv",
+    "norm",
+    "spike",
+    "linear",
+    "product",
+    "softmax",
+    "residual",
+    "merge",
+    "pool",
+    "head",
+)
+SIGNALS = ("real", "scaled binary", "binary")
+_REQUIRED = {"name", "kind", "shape", "signal"}
+_OPTIONAL = {"stage", "block", "equation", "note", "rate"}
+
+
+class ArchitectureExplorer(Explorer):
+    """Boxes for the layers of a network, in order, by stage and block; one is described in full.
+
+    Both settings are synced traits: ``explorer.selected = 3`` opens the fourth layer.
+
+    Args:
+        walk: One mapping a layer, in the order of the computation. Each has ``name`` (dotted),
+            ``kind`` (one of `KINDS`), ``shape`` (of its output) and ``signal`` (one of `SIGNALS`);
+            and may have ``stage``, ``block``, ``equation`` (a number of the paper's, such as
+            ``"7"``, or plain text), ``note`` and ``rate`` (spikes a neuron and step, 0 to 1).
+        selected: The index of the layer described.
+
+    Raises:
+        traitlets.TraitError: a layer is not as above; the message names the layer and the trouble.
+    """
+
+    _esm = module("architecture")
+    _css = STYLE
+    _view = "architecture"
+    _settings = ("walk", "selected")
+
+    walk = traitlets.List().tag(sync=True)
+    selected = Number(0, 0, 10_000, whole=True)
+
+    def __init__(self, walk: Sequence[Mapping[str, Any]], selected: int = 0, **widget: Any) -> None:
+        super().__init__(walk=list(walk), selected=selected, **widget)
+
+    @traitlets.validate("walk")
+    def _check_walk(self, proposal: dict) -> list[dict[str, Any]]:
+        if not proposal["value"]:
+            raise traitlets.TraitError("walk must have at least one layer")
+        return [_check_layer(k, layer) for k, layer in enumerate(proposal["value"])]
+
+    @traitlets.validate("selected")
+    def _check_selected(self, proposal: dict) -> int:
+        last = len(self.walk) - 1
+        if proposal["value"] > last:
+            raise traitlets.TraitError(f"selected must be 0 to {last}, not {proposal['value']}")
+        return proposal["value"]
+
+    def fallback(self) -> str:
+        """The walk as a table."""
+        rows = [
+            [
+                layer["name"],
+                layer["kind"],
+                " × ".join(map(str, layer["shape"])),
+                layer["signal"],
+                f"{layer['rate']:.3f}" if "rate" in layer else "",
+                layer.get("equation", ""),
+                layer.get("note", ""),
+            ]
+            for layer in self.walk
+        ]
+        head = ["layer", "kind", "shape", "signal", "firing rate", "equation", "note"]
+        return table(f"The {len(self.walk)} layers, in order", head, rows)
+
+    def __repr__(self) -> str:
+        return f"ArchitectureExplorer({len(self.walk)} layers, selected={self.selected})"
+
+
+def _check_layer(index: int, layer: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"layer {index} of the walk"
+    if not isinstance(layer, Mapping):
+        raise traitlets.TraitError(f"{where} must be a mapping, not {layer!r}")
+    missing, unknown = _REQUIRED - layer.keys(), layer.keys() - _REQUIRED - _OPTIONAL
+    if missing or unknown:
+        raise traitlets.TraitError(
+            f"{where} lacks {sorted(missing)} and has the unknown {sorted(unknown)}; "
+            f"it needs {sorted(_REQUIRED)} and may have {sorted(_OPTIONAL)}"
+        )
+    for key, allowed in (("kind", KINDS), ("signal", SIGNALS)):
+        if layer[key] not in allowed:
+            raise traitlets.TraitError(f"{key} of {where} must be in {allowed}, not {layer[key]!r}")
+    if not all(isinstance(n, int) and n > 0 for n in layer["shape"]):
+        raise traitlets.TraitError(
+            f"shape of {where} must be whole numbers >= 1, not {layer['shape']!r}"
+        )
+    # Left-out and empty entries look the same; a measured rate is rounded so that the stored page
+    # does not change with the machine.
+    checked = {key: value for key, value in layer.items() if value not in (None, "")}
+    checked["shape"] = list(layer["shape"])
+    if "rate" in checked:
+        if not 0 <= checked["rate"] <= 1:
+            raise traitlets.TraitError(f"rate of {where} must be 0 to 1, not {checked['rate']!r}")
+        checked["rate"] = round(float(checked["rate"]), 3)
+    return checked

@@ -1,0 +1,155 @@
+"""The conversion explorer: accuracy over time, and where the conversion error comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import traitlets
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+
+
+class ConversionExplorer(Explorer):
+    """Accuracy of spiking networks after each step, and their conversion error by cause.
+
+    Numbers are rounded (accuracies to four decimals, errors to three digits), so that a page made
+    again on another machine is the same page. All settings are synced traits.
+
+    Args:
+        curves: ``{network: {"steps": [...], "accuracy": [...], "qcfs": float}}``; steps increase,
+            accuracies are 0 to 1.
+        ledger: ``{network: {"steps": [...], "causes": [...], "error": [[...], ...]}}``, one row of
+            errors a cause, one column a step. A network may be absent.
+        network: The network shown at first; by default the first.
+        steps: T, from 1 to the last step stored.
+        measure: What the errors measure: the label of their axis.
+
+    Raises:
+        traitlets.TraitError: the curves or the ledger are not as above, or the network is unknown;
+            the message names the network and the trouble.
+    """
+
+    _esm = module("conversion")
+    _css = STYLE
+    _view = "conversion"
+    _settings = ("curves", "ledger", "network", "steps", "measure")
+
+    curves = traitlets.Dict().tag(sync=True)
+    ledger = traitlets.Dict().tag(sync=True)
+    network = traitlets.Unicode().tag(sync=True)
+    steps = Number(32, 1, 4096, whole=True)
+    measure = traitlets.Unicode("error").tag(sync=True)
+
+    def __init__(
+        self,
+        curves: Mapping[str, Mapping[str, Any]],
+        ledger: Mapping[str, Mapping[str, Any]],
+        network: str | None = None,
+        steps: int = 32,
+        measure: str = "error",
+        **widget: Any,
+    ) -> None:
+        super().__init__(
+            curves=dict(curves),
+            ledger=dict(ledger),
+            network=next(iter(curves), "") if network is None else network,
+            steps=steps,
+            measure=measure,
+            **widget,
+        )
+
+    @traitlets.validate("curves")
+    def _check_curves(self, proposal: dict) -> dict[str, dict]:
+        if not proposal["value"]:
+            raise traitlets.TraitError("curves must hold at least one network")
+        return {name: _check_curve(name, curve) for name, curve in proposal["value"].items()}
+
+    @traitlets.validate("ledger")
+    def _check_ledger(self, proposal: dict) -> dict[str, dict]:
+        _check_known("ledger", proposal["value"], self.curves)
+        return {name: _check_account(name, one) for name, one in proposal["value"].items()}
+
+    @traitlets.validate("network")
+    def _check_network(self, proposal: dict) -> str:
+        _check_known("network", [proposal["value"]], self.curves)
+        return proposal["value"]
+
+    def fallback(self) -> str:
+        """Accuracy of every network at a few steps, then each ledger."""
+        shown = [T for T in (1, 2, 4, 8, 16, 32, 64, 128) if self._all_store(T)]
+        rows = [
+            [name]
+            + [f"{curve['accuracy'][curve['steps'].index(T)]:.3f}" for T in shown]
+            + [f"{curve['qcfs']:.3f}"]
+            for name, curve in self.curves.items()
+        ]
+        head = ["network", *(f"T = {T}" for T in shown), "QCFS"]
+        tables = [table("Accuracy after T steps", head, rows)]
+        for name, account in self.ledger.items():
+            head = ["cause", *(f"T = {T}" for T in account["steps"])]
+            rows = zip(account["causes"], account["error"], strict=True)
+            tables.append(
+                table(
+                    f"{name}: {self.measure} by cause",
+                    head,
+                    [[cause, *(f"{e:g}" for e in errors)] for cause, errors in rows],
+                )
+            )
+        return "".join(tables)
+
+    def _all_store(self, step: int) -> bool:
+        return all(step in curve["steps"] for curve in self.curves.values())
+
+    def __repr__(self) -> str:
+        return f"ConversionExplorer({', '.join(self.curves)}; steps={self.steps})"
+
+
+def _check_known(what: str, names: Any, curves: Mapping) -> None:
+    for name in names:
+        if name not in curves:
+            raise traitlets.TraitError(f"{what} must be among {list(curves)}, not {name!r}")
+
+
+def _check_steps(where: str, steps: Any) -> list[int]:
+    steps = [int(T) for T in steps]
+    if not steps or steps[0] < 1 or steps != sorted(set(steps)):
+        raise traitlets.TraitError(f"steps of {where} must increase from 1 or more, not {steps}")
+    return steps
+
+
+def _check_curve(name: str, curve: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"the curve of {name!r}"
+    _check_keys(where, curve, {"steps", "accuracy", "qcfs"})
+    steps = _check_steps(where, curve["steps"])
+    accuracy = [round(float(a), 4) for a in curve["accuracy"]]
+    qcfs = round(float(curve["qcfs"]), 4)
+    if len(accuracy) != len(steps):
+        raise traitlets.TraitError(f"{where} has {len(steps)} steps, {len(accuracy)} accuracies")
+    for value in (*accuracy, qcfs):
+        if not 0 <= value <= 1:
+            raise traitlets.TraitError(f"accuracies of {where} must be 0 to 1, not {value}")
+    return {"steps": steps, "accuracy": accuracy, "qcfs": qcfs}
+
+
+def _check_account(name: str, account: Mapping[str, Any]) -> dict[str, Any]:
+    where = f"the ledger of {name!r}"
+    _check_keys(where, account, {"steps", "causes", "error"})
+    steps = _check_steps(where, account["steps"])
+    causes = [str(cause) for cause in account["causes"]]
+    error = [[float(f"{float(e):.3g}") for e in row] for row in account["error"]]
+    if len(error) != len(causes) or any(len(row) != len(steps) for row in error):
+        raise traitlets.TraitError(
+            f"error of {where} must have {len(causes)} rows (one a cause) "
+            f"of {len(steps)} (one a step)"
+        )
+    for value in (e for row in error for e in row):
+        if not (math.isfinite(value) and value >= 0):
+            raise traitlets.TraitError(f"errors of {where} must be finite and >= 0, not {value}")
+    return {"steps": steps, "causes": causes, "error": error}
+
+
+def _check_keys(where: str, given: Mapping[str, Any], needed: set[str]) -> None:
+    if set(given) != needed:
+        raise traitlets.TraitError(f"{where} must have {sorted(needed)}, not {sorted(given)}")

@@ -1,0 +1,88 @@
+"""The neuron explorer: one integrate-and-fire neuron under a constant current."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import traitlets
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.neurons import RESETS, integrate_and_fire
+
+
+class NeuronExplorer(Explorer):
+    """Membrane potential, spikes and firing rate of one neuron (Eq. 2 and 3).
+
+    Every setting is a synced trait: assign to it to move the explorer, observe it to follow the
+    reader.
+
+    Args:
+        current: Constant input of each step, from -0.2 to 1.5, in the units of the threshold.
+        threshold: θ, from 0.5 to 2.
+        reset: ``"soft"`` subtracts θ after a spike, ``"zero"`` goes back to 0.
+        start: Potential before the first step as a fraction of θ, from 0 to 1.
+        steps: T, from 1 to 128.
+        time: The step the time cursor stands at; ``None`` is the end.
+
+    Raises:
+        traitlets.TraitError: a setting is outside its range.
+    """
+
+    _esm = module("neuron")
+    _css = STYLE
+    _view = "neuron"
+    _settings = ("current", "threshold", "reset", "start", "steps", "time")
+
+    current = Number(0.3, -0.2, 1.5)
+    threshold = Number(1.0, 0.5, 2)
+    reset = traitlets.Enum(RESETS, default_value="soft").tag(sync=True)
+    start = Number(0.5, 0, 1)
+    steps = Number(40, 1, 128, whole=True)
+    time = Number(None, 0, 128, whole=True, optional=True)
+
+    def __init__(
+        self,
+        current: float = 0.3,
+        threshold: float = 1.0,
+        reset: str = "soft",
+        start: float = 0.5,
+        steps: int = 40,
+        time: int | None = None,
+        **widget: Any,
+    ) -> None:
+        super().__init__(
+            current=current,
+            threshold=threshold,
+            reset=reset,
+            start=start,
+            steps=steps,
+            time=time,
+            **widget,
+        )
+
+    def fallback(self) -> str:
+        """Spikes and rate of both resets at currents around the chosen one."""
+        currents = sorted({-0.2, 0.1, 0.5, 0.9, 1.3, round(self.current, 6)})
+        inputs = torch.tensor(currents, dtype=torch.float64).repeat(self.steps, 1)
+        counts = {}
+        for reset in RESETS:
+            v0 = self.start * self.threshold
+            spikes, _ = integrate_and_fire(inputs, self.threshold, v0, reset)
+            counts[reset] = spikes.sum(0).long().tolist()
+        rows = [
+            [
+                f"{z:g}",
+                soft,
+                f"{self.threshold * soft / self.steps:.3f}",
+                zero,
+                f"{self.threshold * zero / self.steps:.3f}",
+            ]
+            for z, soft, zero in zip(currents, counts["soft"], counts["zero"], strict=True)
+        ]
+        return table(
+            f"Spikes in {self.steps} steps of a neuron with θ = {self.threshold:g} that starts "
+            f"at {self.start:g} θ",
+            ["current", "spikes, soft reset", "θN/T", "spikes, reset to zero", "θN/T"],
+            rows,
+        )

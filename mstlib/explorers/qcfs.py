@@ -1,0 +1,67 @@
+"""The QCFS explorer: the quantised activation against the neuron that replaces it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.neurons import integrate_and_fire
+from mstlib.qcfs import qcfs
+
+
+class QCFSExplorer(Explorer):
+    """The staircase of QCFS against θN/T of an integrate-and-fire neuron, over its input z.
+
+    Every setting is a synced trait.
+
+    Args:
+        threshold: θ of both, from 0.5 to 2.
+        levels: L of QCFS, from 1 to 32.
+        steps: T of the neuron, from 1 to 64.
+        start: Potential before the first step as a fraction of θ, from 0 to 1.
+
+    Raises:
+        traitlets.TraitError: a setting is outside its range.
+    """
+
+    _esm = module("qcfs")
+    _css = STYLE
+    _view = "qcfs"
+    _settings = ("threshold", "levels", "steps", "start")
+
+    threshold = Number(1.0, 0.5, 2)
+    levels = Number(8, 1, 32, whole=True)
+    steps = Number(8, 1, 64, whole=True)
+    start = Number(0.5, 0, 1)
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        levels: int = 8,
+        steps: int = 8,
+        start: float = 0.5,
+        **widget: Any,
+    ) -> None:
+        super().__init__(threshold=threshold, levels=levels, steps=steps, start=start, **widget)
+
+    def fallback(self) -> str:
+        """Both outputs at a few inputs from below zero to above θ."""
+        fractions = torch.tensor([-0.2, 0.13, 0.31, 0.49, 0.67, 0.85, 1.2], dtype=torch.float64)
+        z = fractions * self.threshold
+        activation = qcfs(z, self.threshold, self.levels)
+        spikes, _ = integrate_and_fire(
+            z.repeat(self.steps, 1), self.threshold, self.start * self.threshold
+        )
+        rate = self.threshold * spikes.mean(0)
+        rows = [
+            [f"{x:.3f}", f"{a:.3f}", f"{r:.3f}", f"{r - a:.3f}"]
+            for x, a, r in zip(z.tolist(), activation.tolist(), rate.tolist(), strict=True)
+        ]
+        return table(
+            f"QCFS with L = {self.levels} against a neuron after T = {self.steps} steps from "
+            f"{self.start:g} θ, θ = {self.threshold:g}",
+            ["input z", "QCFS", "neuron, θN/T", "difference"],
+            rows,
+        )

@@ -1,0 +1,287 @@
+// The parts every explorer is made of: controls bound to a setting of the model, a legend, and a
+// plot that draws lines, spikes, bars and heat maps between labelled axes.
+//
+// A classic script, so that it also loads from a page opened as a file. In JupyterLab the same text
+// stands in front of a view in the module that anywidget loads, once for each explorer.
+(function (root) {
+  "use strict";
+  const SVG = "http://www.w3.org/2000/svg";
+  const shared = (root.mstExplorers = root.mstExplorers || { views: {}, lastId: 0 });
+
+  const uid = () => `mst-${++shared.lastId}`;
+
+  function node(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  function shape(tag, attributes, parent) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    if (parent) parent.append(element);
+    return element;
+  }
+
+  // A number with a fixed number of decimals, a true minus sign, and no "−0.00".
+  function fixed(value, decimals) {
+    const text = Math.abs(value).toFixed(decimals);
+    return (value < 0 && Number(text) !== 0 ? "−" : "") + text;
+  }
+
+  function change(model, name, value) {
+    model.set(name, value);
+    model.save_changes();
+  }
+
+  // JupyterLab takes the arrow keys for itself unless the focused element carries this mark.
+  const KEEP_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+  // ---- controls: each has a root element and update(), which shows the model's present value ----
+
+  // `read` and `write` translate between the setting and the slider's position; `max` may be a
+  // function where the range depends on another setting.
+  function slider(model, name, options) {
+    const { label, min, max, step = 1, show = String, read = (v) => v, write = (v) => v } = options;
+    const id = uid();
+    const input = node("input", { id, type: "range", min, step, "data-setting": name, ...KEEP_KEYS });
+    const output = node("output", { for: id, "aria-live": "off" });
+    input.addEventListener("input", () => change(model, name, write(Number(input.value))));
+    return {
+      root: node("div", { class: "mst-control" }, node("label", { for: id }, label), output, input),
+      update() {
+        input.max = typeof max === "function" ? max() : max;
+        const value = model.get(name);
+        input.value = read(value);
+        output.textContent = show(value);
+        input.setAttribute("aria-valuetext", show(value));
+      },
+    };
+  }
+
+  // A few values to choose from, all in sight: radio buttons. options: [[value, text], …]
+  function choice(model, name, { label, options }) {
+    const group = uid();
+    const buttons = options.map(([value, text]) => {
+      const input = node("input", { type: "radio", name: group, "data-setting": name, ...KEEP_KEYS });
+      input.addEventListener("change", () => change(model, name, value));
+      return { value, input, root: node("label", {}, input, node("span", {}, text)) };
+    });
+    return {
+      root: node("fieldset", { class: "mst-choice" }, node("legend", {}, label), ...buttons.map((b) => b.root)),
+      update() {
+        for (const b of buttons) b.input.checked = b.value === model.get(name);
+      },
+    };
+  }
+
+  // One value of a list that may be long: a drop-down. options: [text, …]
+  function select(model, name, { label, options }) {
+    const id = uid();
+    const list = node("select", { id, "data-setting": name, ...KEEP_KEYS });
+    for (const text of options) list.append(node("option", { value: text }, text));
+    list.addEventListener("change", () => change(model, name, list.value));
+    return {
+      root: node("div", { class: "mst-control" }, node("label", { for: id }, label), list),
+      update() {
+        list.value = model.get(name);
+      },
+    };
+  }
+
+  // A time cursor with a button that moves it. The setting counts from 0 to last(); null is the end.
+  function timeline(model, name, { label, last }) {
+    const bar = slider(model, name, {
+      label, min: 0, max: last,
+      read: (v) => (v === null ? last() : v),
+      write: (v) => (v >= last() ? null : v),
+      show: (v) => `${v === null ? last() : Math.min(v, last())} of ${last()}`,
+    });
+    // A reader who asks for no motion moves the slider instead.
+    if (root.matchMedia("(prefers-reduced-motion: reduce)").matches) return bar;
+    let timer = null;
+    const button = node("button", { type: "button", class: "mst-button", ...KEEP_KEYS });
+    const nameButton = () => {
+      button.textContent = timer === null ? "Play" : "Pause";
+    };
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      nameButton();
+    };
+    button.addEventListener("click", () => {
+      if (timer !== null) return stop();
+      if (model.get(name) === null) change(model, name, 0);
+      timer = setInterval(() => {
+        const next = (model.get(name) ?? last()) + 1;
+        change(model, name, next >= last() ? null : next);
+        if (next >= last()) stop();
+      }, 150);
+      nameButton();
+    });
+    nameButton();
+    return { root: node("div", { class: "mst-timeline" }, bar.root, button), update: bar.update, stop };
+  }
+
+  // ---- legend: [{ mark: "line" | "box" | "dot" | "rule", style: "class names", text }] ----
+  function legend(items) {
+    const list = node("ul", { class: "mst-legend" });
+    for (const { mark, style, text } of items) {
+      const swatch = shape("svg", { width: 24, height: 12, "aria-hidden": "true" });
+      if (mark === "box") shape("rect", { x: 4, y: 1, width: 16, height: 10, class: `mst-area ${style}` }, swatch);
+      else if (mark === "dot") shape("circle", { cx: 12, cy: 6, r: 5, class: `mst-dot ${style}` }, swatch);
+      else shape("path", { d: "M1 6H23", class: `mst-line ${style}` }, swatch);
+      list.append(node("li", {}, swatch, text));
+    }
+    return list;
+  }
+
+  // ---- plot ----
+
+  // About `count` round numbers between two ends.
+  function ticksBetween(from, to, count) {
+    const rough = (to - from) / count;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
+    const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const ticks = [];
+    for (let k = Math.ceil(from / step - 1e-9); k * step <= to + 1e-9 * step; k++) {
+      ticks.push([k * step, fixed(k * step, decimals)]);
+    }
+    return ticks;
+  }
+
+  const powersOfTwo = (to) =>
+    Array.from({ length: Math.floor(Math.log2(to)) + 1 }, (_, k) => [2 ** k, String(2 ** k)]);
+
+  // The names of rows or columns, each in the middle of its band of width 1.
+  const bands = (names) => ({ from: 0, to: names.length, ticks: names.map((n, k) => [k + 0.5, String(n)]), bands: true });
+
+  function scale({ from, to, log }, start, end) {
+    const f = log ? Math.log : (v) => v;
+    return (v) => start + ((f(v) - f(from)) / (f(to) - f(from))) * (end - start);
+  }
+
+  // An axis: { from, to, label, ticks: [[value, text], …], log, bands }. Bands run downwards.
+  // `left` fixes the left margin so that plots above one another line up.
+  function plot({ title, height, items, left }) {
+    const svg = shape("svg", { role: "img", height });
+    const panel = node("div", { class: "mst-panel" }, node("p", { class: "mst-title" }, title));
+    if (items) panel.append(legend(items));
+    panel.append(svg);
+
+    function frame({ x, y, label }) {
+      const width = Math.max(panel.clientWidth, 160);
+      const yTicks = y.ticks || ticksBetween(y.from, y.to, height / 45);
+      const longest = Math.max(...yTicks.map(([, text]) => text.length));
+      const x0 = left || Math.min(14 + 6.8 * longest, width / 3), x1 = width - 14;
+      const y0 = y.label ? 26 : 8, y1 = height - (x.label ? 40 : 24);
+      const xTicks = x.ticks || ticksBetween(x.from, x.to, width / 70);
+      const px = scale(x, x0, x1), py = y.bands ? scale(y, y0, y1) : scale(y, y1, y0);
+      const at = (v) => v.toFixed(1);
+
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.setAttribute("aria-label", label);
+      svg.replaceChildren();
+      const axes = shape("g", { class: "mst-axes", "aria-hidden": "true" }, svg);
+      const write = (X, Y, text, more = {}) => {
+        shape("text", { x: at(X), y: at(Y), "text-anchor": "middle", ...more }, svg).textContent = text;
+      };
+      for (const [value, text] of xTicks) {
+        if (!x.bands) shape("path", { class: "mst-grid", d: `M${at(px(value))} ${y0}V${y1}` }, axes);
+        write(px(value), y1 + 16, text);
+      }
+      for (const [value, text] of yTicks) {
+        if (!y.bands) shape("path", { class: "mst-grid", d: `M${x0} ${at(py(value))}H${x1}` }, axes);
+        write(x0 - 7, py(value) + 4, text, { "text-anchor": "end" });
+      }
+      shape("path", { d: `M${x0} ${y0}V${y1}H${x1}` }, axes);
+      if (x.label) write((x0 + x1) / 2, height - 6, x.label);
+      if (y.label) write(4, 12, y.label, { "text-anchor": "start" });
+
+      const path = (d, style) => shape("path", { d, class: `mst-line ${style}` }, svg);
+      return {
+        line(points, style) {
+          if (points.length) path("M" + points.map(([a, b]) => `${at(px(a))} ${at(py(b))}`).join("L"), style);
+        },
+        // A function known at many points and constant between its jumps.
+        stairs(points, style) {
+          const middle = (i) => at((px(points[i - 1][0]) + px(points[i][0])) / 2);
+          let d = `M${at(px(points[0][0]))} ${at(py(points[0][1]))}`;
+          for (let i = 1; i < points.length; i++) {
+            if (points[i][1] !== points[i - 1][1]) d += `H${middle(i)}V${at(py(points[i][1]))}`;
+          }
+          path(d + `H${at(px(points[points.length - 1][0]))}`, style);
+        },
+        across: (value, style) => path(`M${x0} ${at(py(value))}H${x1}`, style),
+        down: (value, style) => path(`M${at(px(value))} ${y0}V${y1}`, style),
+        dot(a, b, style, r = 6) {
+          shape("circle", { cx: at(px(a)), cy: at(py(b)), r, class: `mst-dot ${style}` }, svg);
+        },
+        // One row of a raster: an upright stroke for each spike.
+        spikes(times, row, style) {
+          for (const t of times) path(`M${at(px(t))} ${at(py(row + 0.15))}V${at(py(row + 0.85))}`, `mst-spike ${style}`);
+        },
+        // A bar from 0, with its value at the end.
+        bar(value, row, text, style) {
+          const end = px(value);
+          shape("rect", {
+            x: x0, y: at(py(row + 0.2)), width: at(Math.max(end - x0, 0)), height: at(py(row + 0.8) - py(row + 0.2)),
+            class: `mst-area ${style}`,
+          }, svg);
+          write(end + 6, py(row + 0.5) + 4, text, { "text-anchor": "start" });
+        },
+        // A cell of a heat map: `share` in 0..1 sets its depth, `text` says its value.
+        cell(column, row, share, text, style) {
+          const [a, b] = [px(column), py(row)];
+          shape("rect", {
+            x: at(a + 1), y: at(b + 1), width: at(px(column + 1) - a - 2), height: at(py(row + 1) - b - 2), rx: 3,
+            class: `mst-cell ${style}`, "fill-opacity": (0.06 + 0.5 * share).toFixed(3),
+          }, svg);
+          write((a + px(column + 1)) / 2, (b + py(row + 1)) / 2 + 4, text, { class: "mst-small" });
+        },
+        outline(column, rows) {
+          shape("rect", {
+            x: at(px(column)), y: at(py(0)), width: at(px(column + 1) - px(column)), height: at(py(rows) - py(0)), rx: 4,
+            class: "mst-outline",
+          }, svg);
+        },
+      };
+    }
+    return { root: panel, frame };
+  }
+
+  // ---- the whole: controls above, a line of text that says the result, then the panels ----
+
+  // `draw` paints the panels and returns the line of text. `watch` names the settings it depends on.
+  // Returns the function that ends the explorer, as anywidget asks.
+  function explorer({ model, el, watch, controls, body, draw }) {
+    const say = node("p", { class: "mst-say", "aria-live": "polite" });
+    el.classList.add("mst-explorer");
+    el.replaceChildren(node("div", { class: "mst-controls" }, ...controls.map((c) => c.root)), say, ...body);
+    const refresh = () => {
+      for (const control of controls) control.update();
+      const text = draw();
+      if (say.textContent !== text) say.textContent = text;
+    };
+    let width = el.clientWidth;
+    const observer = new ResizeObserver(() => {
+      if (el.clientWidth === width) return;
+      width = el.clientWidth;
+      refresh();
+    });
+    refresh();
+    observer.observe(el);
+    for (const name of watch) model.on(`change:${name}`, refresh);
+    return () => {
+      observer.disconnect();
+      for (const name of watch) model.off(`change:${name}`, refresh);
+      for (const control of controls) if (control.stop) control.stop();
+    };
+  }
+
+  shared.parts = {
+    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, bands, powersOfTwo, explorer,
+  };
+})(globalThis);
