@@ -30,7 +30,7 @@
     return k ? `${parts[0].slice(0, k).join(".")}.` : "";
   }
 
-  const title = (word, name) => (/^\d/.test(name) ? `${word} ${name}` : name);
+  const title = (word, name) => (/^\d/.test(name) ? `${word} ${name}` : name[0].toUpperCase() + name.slice(1));
   const tuple = (shape) => `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
 
   function render({ model, el }) {
@@ -61,13 +61,14 @@
         for (const [block, layers] of runs(ofStage, "block")) {
           const card = node("div", { class: block ? "mst-block" : "mst-block mst-loose" });
           if (block) card.append(node("p", { class: "mst-block-title" }, title("Block", block)));
-          const start = sharedStart(layers.map((l) => l.name));
+          const start = block ? sharedStart(layers.map((l) => l.name)) : "";
           const row = node("div", { class: "mst-boxes" });
           for (const layer of layers) {
             const made = box(layer, layer.name.slice(start.length), boxes.length);
             boxes.push(made);
             row.append(made);
           }
+          row.lastChild.classList.add("mst-last");
           card.append(row);
           section.append(card);
         }
@@ -90,6 +91,14 @@
       for (const [term, value] of rows) list.append(node("dt", {}, term), node("dd", {}, value));
       detail.replaceChildren(list);
       if (layer.note) detail.append(node("p", {}, layer.note));
+    }
+
+    // Under the row that holds the box, so that the two are in sight together on a phone as well.
+    function placeUnder(chosen) {
+      detail.remove();
+      let last = chosen;
+      while (last.nextElementSibling && last.nextElementSibling.offsetTop === chosen.offsetTop) last = last.nextElementSibling;
+      last.after(detail);
     }
 
     function walkBy(event) {
@@ -117,13 +126,12 @@
         else b.removeAttribute("aria-current");
       });
       describe(layer);
-      // the panel stands right under the block it speaks of, so that it is in sight on a phone too
-      const card = boxes[index].closest(".mst-block");
-      if (detail.parentElement !== card) card.append(detail);
+      placeUnder(boxes[index]);
       return `Layer ${index + 1} of ${walk.length}: ${layer.name}, shape ${tuple(layer.shape)}, ${layer.signal}`;
     }
 
-    const key = legend(Object.keys(SIGNALS).map((signal) => ({ mark: "box", style: styleOf(signal), text: signal })));
+    const key = legend(Object.keys(SIGNALS).map((signal) => ({ mark: "pattern", style: styleOf(signal), text: signal })));
+    if (model.get("walk").some((layer) => layer.rate !== undefined)) key.append(node("li", {}, "bar: firing rate"));
     return explorer({ model, el, watch: ["walk", "selected"], controls: [], body: [key, flow], draw });
   }
 

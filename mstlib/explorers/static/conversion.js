@@ -20,8 +20,9 @@
 
   const percent = (share) => `${fixed(100 * share, 1)} %`;
 
-  // Three significant digits, or powers of ten for the very small.
-  const brief = (v) => (v === 0 ? "0" : Math.abs(v) < 0.001 ? v.toExponential(1).replace("e-", "e−") : String(+v.toPrecision(3)));
+  // Three significant digits (two where space is short), or powers of ten for the very small.
+  const brief = (v, digits = 3) =>
+    v !== 0 && v < 0.001 ? v.toExponential(0).replace("e-", "e−") : String(Number(v.toPrecision(digits)));
 
   function render({ model, el }) {
     const curve = () => model.get("curves")[model.get("network")];
@@ -43,7 +44,6 @@
         { mark: "dot", style: "mst-ink", text: "your T" },
       ],
     });
-    const barsTitle = node("p", { class: "mst-title" });
     const causes = plot({
       title: "", height: 260,
       items: [
@@ -51,8 +51,8 @@
         { mark: "box", style: "mst-red mst-hollow", text: "added by attention and norms" },
       ],
     });
-    causes.root.firstChild.replaceWith(barsTitle);
-    const table = plot({ title: "The same at every stored T", height: 260 });
+    const table = plot({ title: "The same at every stored T", height: 250 });
+    table.root.classList.add("mst-wide");
 
     function drawAccuracy({ steps, accuracy: values, qcfs }, k) {
       const low = Math.min(...values, qcfs);
@@ -70,7 +70,7 @@
 
     function drawLedger({ steps, causes: names, error }, measure, k) {
       const top = Math.max(...error.flat()) || 1;
-      barsTitle.textContent = `Error by cause at T = ${steps[k]}`;
+      causes.heading.textContent = `Error by cause at T = ${steps[k]}`;
       const said = names.map((name, row) => `${name} ${brief(error[row][k])}`).join(", ");
       const c = causes.frame({
         x: { from: 0, to: 1.3 * top, label: measure },
@@ -83,10 +83,10 @@
         x: { ...bands(steps), label: "steps T" },
         y: bands(names),
         label: `Error of each cause at T = ${steps.join(", ")}. ` +
-          names.map((name, row) => `${name}: ${error[row].map(brief).join(", ")}`).join(". "),
+          names.map((name, row) => `${name}: ${error[row].map((e) => brief(e)).join(", ")}`).join(". "),
       });
       names.forEach((name, row) => steps.forEach((_, column) => {
-        h.cell(column, row, error[row][column] / top, brief(error[row][column]), CLASSIC.includes(name) ? "mst-blue" : "mst-red");
+        h.cell(column, row, error[row][column] / top, brief(error[row][column], 2), CLASSIC.includes(name) ? "mst-blue" : "mst-red");
       }));
       h.outline(k, names.length);
       return names.reduce((best, _, row) => (error[row][k] > error[best][k] ? row : best), 0);

@@ -124,10 +124,14 @@
     return { root: node("div", { class: "mst-timeline" }, bar.root, button), update: bar.update, stop };
   }
 
-  // ---- legend: [{ mark: "line" | "box" | "dot" | "rule", style: "class names", text }] ----
+  // ---- legend: [{ mark: "line" | "box" | "dot" | "pattern", style: "class names", text }] ----
   function legend(items) {
     const list = node("ul", { class: "mst-legend" });
     for (const { mark, style, text } of items) {
+      if (mark === "pattern") {
+        list.append(node("li", {}, node("span", { class: `mst-pattern ${style}`, "aria-hidden": "true" }), text));
+        continue;
+      }
       const swatch = shape("svg", { width: 24, height: 12, "aria-hidden": "true" });
       if (mark === "box") shape("rect", { x: 4, y: 1, width: 16, height: 10, class: `mst-area ${style}` }, swatch);
       else if (mark === "dot") shape("circle", { cx: 12, cy: 6, r: 5, class: `mst-dot ${style}` }, swatch);
@@ -167,13 +171,14 @@
   // `left` fixes the left margin so that plots above one another line up.
   function plot({ title, height, items, left }) {
     const svg = shape("svg", { role: "img", height });
-    const panel = node("div", { class: "mst-panel" }, node("p", { class: "mst-title" }, title));
+    const heading = node("p", { class: "mst-title" }, title);
+    const panel = node("div", { class: "mst-panel" }, heading);
     if (items) panel.append(legend(items));
     panel.append(svg);
 
     function frame({ x, y, label }) {
       const width = Math.max(panel.clientWidth, 160);
-      const yTicks = y.ticks || ticksBetween(y.from, y.to, height / 45);
+      const yTicks = y.ticks || ticksBetween(y.from, y.to, height / 34);
       const longest = Math.max(...yTicks.map(([, text]) => text.length));
       const x0 = left || Math.min(14 + 6.8 * longest, width / 3), x1 = width - 14;
       const y0 = y.label ? 26 : 8, y1 = height - (x.label ? 40 : 24);
@@ -249,7 +254,7 @@
         },
       };
     }
-    return { root: panel, frame };
+    return { root: panel, heading, frame };
   }
 
   // ---- the whole: controls above, a line of text that says the result, then the panels ----

@@ -28,21 +28,20 @@
       slider(model, "current", { label: "Current", min: -0.2, max: 1.5, step: 0.01, show: (v) => fixed(v, 2) }),
       slider(model, "threshold", { label: "Threshold θ", min: 0.5, max: 2, step: 0.05, show: (v) => fixed(v, 2) }),
       slider(model, "steps", { label: "Steps T", min: 1, max: 128 }),
-      timeline(model, "time", { label: "Time cursor", last: () => model.get("steps") }),
+      timeline(model, "time", { label: "Cursor", last: () => model.get("steps") }),
       choice(model, "reset", { label: "After a spike", options: [["soft", "subtract θ (soft)"], ["zero", "back to zero"]] }),
       choice(model, "start", { label: "Start at", options: [[0, "0"], [0.5, "θ/2"]] }),
     ];
     const potential = plot({
-      title: "Membrane potential", height: 230, left: 52,
+      title: "", height: 230, left: 52,
       items: [
-        { mark: "line", style: "mst-ink", text: "potential" },
         { mark: "line", style: "mst-green mst-dotted", text: "threshold" },
         { mark: "dot", style: "mst-ink", text: "spike" },
       ],
     });
-    const raster = plot({ title: "Spikes of both kinds of reset", height: 112, left: 52 });
+    const raster = plot({ title: "Spikes, for both kinds of reset", height: 112, left: 52 });
     const rate = plot({
-      title: "Firing rate against current", height: 290,
+      title: "Firing rate against current", height: 340,
       items: [
         { mark: "line", style: STYLE.soft, text: "soft reset" },
         { mark: "line", style: STYLE.zero, text: "reset to zero" },
@@ -52,7 +51,9 @@
     });
     const note = node("p", { class: "mst-note" });
 
-    function drawPotential(run, { threshold, start, steps }, cursor, style) {
+    function drawPotential(run, { threshold, start, steps, reset }, cursor) {
+      const style = reset === "soft" ? "mst-blue" : "mst-red";
+      potential.heading.textContent = `Membrane potential, ${reset === "soft" ? "soft reset" : "reset to zero"}`;
       const v0 = start * threshold;
       const low = Math.min(0, v0, ...run.potentials), high = Math.max(threshold, v0, ...run.peaks);
       const pad = 0.08 * (high - low);
@@ -72,7 +73,7 @@
       c.line(points(steps), `${style} mst-faint`);
       c.line(points(cursor), style);
       run.spikes.forEach((s, t) => {
-        if (s) c.dot(t + 1, run.peaks[t], t < cursor ? style : `${style} mst-faint`, 4);
+        if (s) c.dot(t + 1, run.peaks[t], t < cursor ? "mst-ink" : "mst-ink mst-faint", 4);
       });
       if (cursor < steps) c.down(cursor, "mst-ink mst-thin");
     }
@@ -99,14 +100,12 @@
       const theta = (n) => (threshold * n) / steps;
       const c = rate.frame({
         x: { from, to, label: "current" },
-        y: { from: 0, to: 1.08 * Math.min(threshold, to), label: "θN/T" },
+        y: { from: 0, to: 1.08 * threshold, label: "θN/T" },
         label: `Firing rate against current: the soft reset follows the ideal line in steps of ` +
           `${fixed(threshold / steps, 3)}, the reset to zero stays at or below it. ` +
           `Your neuron: ${fixed(theta(spikes), 3)} at ${fixed(current, 2)}.`,
       });
-      c.line([[from, 0], [0, 0], [Math.min(threshold, to), Math.min(threshold, to)], [to, Math.min(threshold, to)]],
-        "mst-green mst-dotted");
-      for (const reset of ["zero", "soft"]) {
+      for (const reset of ["soft", "zero"]) {
         const curve = Array.from({ length: points }, (_, i) => {
           // not at round numbers, where potential and threshold would tie
           const z = from + ((i + 0.414) / points) * (to - from);
@@ -114,6 +113,8 @@
         });
         c.stairs(curve, STYLE[reset]);
       }
+      const full = Math.min(threshold, to);
+      c.line([[from, 0], [0, 0], [full, full], [to, full]], "mst-green mst-dotted");
       c.dot(current, theta(spikes), "mst-ink");
     }
 
@@ -123,7 +124,7 @@
       const run = runs[now.reset];
       const cursor = Math.min(model.get("time") ?? now.steps, now.steps);
       const spikes = count(run.spikes);
-      drawPotential(run, now, cursor, now.reset === "soft" ? "mst-blue" : "mst-red");
+      drawPotential(run, now, cursor);
       drawRaster(runs, now, cursor);
       drawRate(now, spikes);
       const v = cursor ? run.potentials[cursor - 1] : now.start * now.threshold;

@@ -42,7 +42,7 @@
         { mark: "line", style: "mst-green mst-dotted", text: "clipped ReLU" },
       ],
     });
-    const gap = plot({ title: "Difference: neuron minus QCFS", height: 170, left: 56 });
+    const gap = plot({ title: "Difference: neuron minus QCFS (dotted: its mean)", height: 170, left: 56 });
 
     function draw() {
       const [threshold, levels, steps, start] = names.map((name) => model.get(name));
@@ -80,11 +80,11 @@
       });
       g.across(0, "mst-ink mst-thin");
       g.stairs(curves.gap, "mst-purple");
-      if (mean !== 0) g.across(mean, "mst-purple mst-dotted");
+      if (mean !== 0) g.across(mean, "mst-ink mst-dotted");
 
       const verdict = largest === 0 ? "the two staircases coincide" : `they differ by up to ${fixed(largest, 3)}`;
       return `L = ${levels}, T = ${steps}, v₀ = ${fixed(start, 2)} θ: ${verdict}. ` +
-        `Mean difference for z uniform in [0, θ]: ${fixed(mean, 4)}`;
+        `Mean difference for z uniform in [0,\u00a0θ]: ${fixed(mean, 4)}`;
     }
 
     return explorer({ model, el, watch: names, controls, body: [stairs.root, gap.root], draw });
