@@ -24,7 +24,7 @@ class _Floor(torch.autograd.Function):
         return grad
 
 
-def qcfs(x: Tensor, threshold: float | Tensor, levels: int) -> Tensor:
+def qcfs(x: Tensor, threshold: float | Tensor, levels: int, start: float | Tensor = 0.5) -> Tensor:
     """Quantise an activation to ``levels`` steps between 0 and θ (Bu et al. 2022).
 
     ``QCFS(x) = θ · clip(⌊x·L/θ + ½⌋ / L, 0, 1)``. This is θ times the firing rate that an
@@ -35,6 +35,7 @@ def qcfs(x: Tensor, threshold: float | Tensor, levels: int) -> Tensor:
         x: Pre-activation, any shape.
         threshold: θ > 0.
         levels: L ≥ 1, the number of steps above zero.
+        start: The shift ½, which is v0/θ: a number, or a tensor shaped like x.
 
     Raises:
         ValueError: L < 1 or θ not positive.
@@ -42,7 +43,7 @@ def qcfs(x: Tensor, threshold: float | Tensor, levels: int) -> Tensor:
     if levels < 1:
         raise ValueError(f"levels must be a whole number >= 1, not {levels}")
     check_threshold(threshold)
-    return threshold * (_Floor.apply(x * (levels / threshold) + 0.5) / levels).clamp(0, 1)
+    return threshold * (_Floor.apply(x * (levels / threshold) + start) / levels).clamp(0, 1)
 
 
 class QCFS(nn.Module):
@@ -52,6 +53,11 @@ class QCFS(nn.Module):
         levels: L, the steps above zero. ``None`` is the limit of many levels, a ReLU (no upper
             clip): the first phase of training, before θ is known.
         threshold: θ > 0 at the start.
+
+    Attributes:
+        random_start: In training, draw the shift from U(0, 1) for every activation, instead of ½.
+            The rounding is then right on average only, as a spike count is that has a charge left
+            over, and the network learns to live with counts that are off by one.
     """
 
     def __init__(self, levels: int | None = 8, threshold: float = 1.0) -> None:
@@ -60,11 +66,15 @@ class QCFS(nn.Module):
             raise ValueError(f"levels must be a whole number >= 1, or None, not {levels}")
         check_threshold(threshold)
         self.levels = levels
+        self.random_start = False
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
-        return x.relu() if self.levels is None else qcfs(x, self.threshold, self.levels)
+        if self.levels is None:
+            return x.relu()
+        start = torch.rand_like(x) if self.random_start and self.training else 0.5
+        return qcfs(x, self.threshold, self.levels, start)
 
     def extra_repr(self) -> str:
         """Show L and θ."""

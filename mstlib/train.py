@@ -41,6 +41,7 @@ class Recipe:
         batch_size: Images a step.
         levels: L of QCFS.
         percentile: Percentile of the ReLU outputs that becomes θ.
+        random_start: Round at random in the second part (see `QCFS`).
         score_cap: Upper limit of the θ of attention scores under softmax: a spike of size θ moves
             the softmax by e^θ, and one that saturates it cannot be averaged over time.
         smoothing: Label smoothing.
@@ -57,8 +58,9 @@ class Recipe:
     qcfs_rate: float = 8e-4
     images: int = 8000
     batch_size: int = 64
-    levels: int = 8
-    percentile: float = 99.9
+    levels: int = 4
+    percentile: float = 99.0
+    random_start: bool = True
     score_cap: float = 4.0
     smoothing: float = 0.05
     weight_decay: float = 0.05
@@ -124,6 +126,8 @@ def train(
         fit(model, batches, recipe.relu_epochs, size, recipe.relu_rate, part="ReLU", **common)
         images, _ = _draw(recipe, "train", 512, _image_seed(seed, 10**6))
         calibrate(model, images, recipe.levels, recipe.percentile)
+    for node in _nodes(model):
+        node.random_start = recipe.random_start
     set_masking(model, recipe.masking, seed)
     with lesion(model, recipe.lesion), positive_thresholds(model, recipe.score_cap):
         offset = recipe.relu_epochs
@@ -173,7 +177,7 @@ def calibrate(model: nn.Module, images: Tensor, levels: int, percentile: float =
         percentile: Between 0 and 100. The maximum (100) wastes levels on rare values; a low one
             clips common values.
     """
-    nodes = [m for m in model.modules() if isinstance(m, QCFS)]
+    nodes = _nodes(model)
 
     def measure(node: QCFS, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         values = output.flatten()
@@ -194,9 +198,10 @@ def positive_thresholds(model: nn.Module, score_cap: float) -> Iterator[None]:
 
     Args:
         model: The network.
+        random_start: Round at random in the second part (see `QCFS`).
         score_cap: Upper limit of the θ of attention scores that enter a softmax.
     """
-    nodes = [m for m in model.modules() if isinstance(m, QCFS)]
+    nodes = _nodes(model)
     attentions = [m for m in model.modules() if isinstance(m, WindowAttention)]
     capped = {m.attn_if for m in attentions if m.softmax is not None}
     for node in nodes:
@@ -296,6 +301,10 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int =
     parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
     right = sum(int((model(x).argmax(-1) == y).sum()) for x, y in parts)
     return right / len(labels)
+
+
+def _nodes(model: nn.Module) -> list[QCFS]:
+    return [m for m in model.modules() if isinstance(m, QCFS)]
 
 
 def _batches(recipe: Recipe, seed: int) -> Batches:

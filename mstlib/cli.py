@@ -1,0 +1,158 @@
+"""The command line: ``mst list``, ``mst evaluate``, ``mst train`` and ``mst lesions``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mstlib.masking import KINDS, Masking
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after ``mst``; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 2 after bad input (said on standard error).
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as trouble:
+        print(f"mst: {trouble}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mst", description="The Masked Spiking Transformer.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("list", help="name the shipped models")
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser("evaluate", help="simulate a model on a data set")
+    command.add_argument("model", help="a shipped model, or a file in the authors' layout")
+    command.add_argument("--data", required=True, help="data set: digits, scenes, cifar10, …")
+    command.add_argument("--root", help="folder of a data set that is not built in")
+    command.add_argument("--images", type=int, help="how many test images (default: all)")
+    command.add_argument("--steps", type=int, default=64, help="time steps T (default 64)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the masks")
+    command.add_argument(
+        "--levels", type=int, default=16, help="L of a file in the authors' layout"
+    )
+    command.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="KIND=RATIO",
+        help="mask spikes: attention=0.5, mlp=0.25 or conv=0.5; may be repeated",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("train", help="train shipped models again, from their seeds")
+    command.add_argument("models", nargs="*", help="their names")
+    command.add_argument("--all", action="store_true", help="all of them")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--folder", type=Path, help="where to write (default: the package)")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser(
+        "lesions", help="train every recipe from three seeds, whole and with lesions"
+    )
+    command.set_defaults(run=_lesions)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    from mstlib.checkpoints import manifest
+
+    for name, entry in sorted(manifest().items()):
+        print(f"{name}  data: {entry['recipe']['data']}, seed {entry['seed']}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import mstlib
+    from mstlib import data
+    from mstlib.energy import spikes_by_module
+
+    masking = parse_masking(options.mask)
+    images, labels = data.load(options.data, "test", options.images, root=options.root)
+    if Path(options.model).suffix in (".pth", ".safetensors"):
+        ann = mstlib.load_official(options.model, images.shape[-1], options.levels)
+    else:
+        ann = mstlib.load(options.model)
+    run = mstlib.simulate(mstlib.convert(ann), images, options.steps, masking, options.seed)
+    report = {
+        "model": options.model,
+        "data": options.data,
+        "images": len(labels),
+        "steps": options.steps,
+        "mask": {kind: getattr(masking, kind) for kind in KINDS if getattr(masking, kind)},
+        "seed": options.seed,
+        "accuracy_by_step": [round(a, 6) for a in run.accuracy(labels).tolist()],
+        "spikes_by_module": spikes_by_module(run),
+        "power_alpha_watts": run.power(),
+    }
+    if options.json:
+        print(json.dumps(report))
+        return
+    steps = sorted({2**k for k in range(16) if 2**k < options.steps} | {options.steps})
+    print(f"{options.model} on {len(labels)} images of {options.data}, {masking}")
+    for t in steps:
+        print(f"  T = {t:<4} accuracy {report['accuracy_by_step'][t - 1]:.3f}")
+    for module, spikes in report["spikes_by_module"].items():
+        print(f"  {module:<10} {spikes / len(labels):>12,.0f} spikes an image")
+    print(f"  power (Eq. 10, per step): {report['power_alpha_watts']:,.0f} α watts")
+
+
+def parse_masking(words: Sequence[str]) -> Masking:
+    """Read ``["attention=0.5", "mlp=0.25"]`` as a `Masking`.
+
+    Raises:
+        ValueError: an unknown kind, or a ratio that is not a number in [0, 1).
+    """
+    ratios: dict[str, float] = {}
+    for word in words:
+        kind, _, ratio = word.partition("=")
+        if kind not in KINDS:
+            raise ValueError(f"--mask takes KIND=RATIO with KIND one of {KINDS}, not {word!r}")
+        try:
+            ratios[kind] = float(ratio)
+        except ValueError:
+            raise ValueError(f"--mask {word}: {ratio!r} is not a number") from None
+    return Masking(**ratios)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from mstlib.checkpoints import WEIGHTS, save_shipped
+    from mstlib.train import RECIPES, describe, train
+
+    names = list(RECIPES) if options.all else options.models
+    if not names:
+        raise ValueError(f"name models to train, or --all; there are: {', '.join(RECIPES)}")
+    for name in names:
+        if name not in RECIPES:
+            raise ValueError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
+    folder = options.folder or WEIGHTS
+    for name in names:
+        state = Path(".training") / f"{name}-{options.seed}"
+        model = train(RECIPES[name], options.seed, state=state, progress=True)
+        about = {"recipe": describe(RECIPES[name]), "seed": options.seed}
+        print(f"{name}: {save_shipped(name, model, about, folder)}")
+
+
+def _lesions(options: argparse.Namespace) -> None:
+    from mstlib.controls import run_controls
+
+    run_controls(progress=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
