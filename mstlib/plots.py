@@ -78,7 +78,7 @@ class InlineFigure:
         self.svg, self.alt, self._table = svg, alt, table
 
     def _repr_html_(self) -> str:
-        return f'<div class="mst-figure">{self.svg}{self._table}</div>'
+        return f'<div class="mst-figure" style="margin: 0.5em 0">{self.svg}{self._table}</div>'
 
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"

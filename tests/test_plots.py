@@ -33,7 +33,7 @@ def ids(figure):
 def test_show_gives_html_and_text_only():
     figure = draw()
     assert repr(figure) == "Figure: A tent"
-    assert figure._repr_html_().startswith('<div class="mst-figure"><svg')
+    assert figure._repr_html_().startswith('<div class="mst-figure"')
     assert [name for name in dir(figure) if name.startswith("_repr_")] == ["_repr_html_"]
 
 
