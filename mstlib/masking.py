@@ -120,7 +120,7 @@ class RandomSpikeMask(nn.Module):
 
     def reset(self) -> None:
         """Forget the count of delivered spikes."""
-        self.delivered: int | None = None
+        self.delivered = 0
 
     def set(self, masking: Masking, seed: int) -> None:
         """Take this site's ratio from `masking`; start its random numbers at `seed`."""
@@ -139,8 +139,7 @@ class RandomSpikeMask(nn.Module):
             x = x * (numbers >= round(self.ratio * 2**_BITS)).view(x.shape)
             if not self.images:  # outside a simulation each call is a step of its own
                 self.steps = range(self.steps.start + 1, self.steps.stop + 1)
-        if self.images:
-            self.delivered = (self.delivered or 0) + int(torch.count_nonzero(x))
+            self.delivered += int(torch.count_nonzero(x))
         return x
 
     def extra_repr(self) -> str:

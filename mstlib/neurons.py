@@ -123,10 +123,10 @@ class IFNeuron(nn.Module):
         return (spikes * theta).reshape(current.shape)
 
     def _count(self, spikes: Tensor) -> None:
-        # float32 sums are exact up to 2^24, more than a chunk can hold for one neuron or step.
-        by_neuron = spikes.sum((0, 1)).long()
+        by_step = spikes.sum(1).long()  # (T, neurons): small floats up to B, so the sum is exact
+        by_neuron = by_step.sum(0)
         self.counts = by_neuron if self.counts is None else self.counts + by_neuron
-        self.step_counts.append(spikes.sum((1, 2), dtype=torch.float64).long())
+        self.step_counts.append(by_step.sum(1))
 
     def extra_repr(self) -> str:
         """Show θ."""

@@ -55,9 +55,9 @@ class QCFS(nn.Module):
         threshold: θ > 0 at the start.
 
     Attributes:
-        random_start: In training, draw the shift from U(0, 1) for every activation, instead of ½.
-            The rounding is then right on average only, as a spike count is that has a charge left
-            over, and the network learns to live with counts that are off by one.
+        spread: In training, draw the shift of every activation uniformly from a range of this
+            width around ½. At 1 the rounding is right on average only, as a spike count is that has
+            a charge left over, and the network learns to live with counts that are off by one.
     """
 
     def __init__(self, levels: int | None = 8, threshold: float = 1.0) -> None:
@@ -66,14 +66,16 @@ class QCFS(nn.Module):
             raise ValueError(f"levels must be a whole number >= 1, or None, not {levels}")
         check_threshold(threshold)
         self.levels = levels
-        self.random_start = False
+        self.spread = 0.0
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         if self.levels is None:
             return x.relu()
-        start = torch.rand_like(x) if self.random_start and self.training else 0.5
+        start: float | Tensor = 0.5
+        if self.training and self.spread > 0:
+            start = 0.5 + self.spread * (torch.rand_like(x) - 0.5)
         return qcfs(x, self.threshold, self.levels, start)
 
     def extra_repr(self) -> str:

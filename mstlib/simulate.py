@@ -24,7 +24,7 @@ class Run:
         neuron_counts: ``{layer: (neurons,)}`` spikes emitted by each neuron, summed over steps and
             images.
         step_counts: ``{layer: (T,)}`` spikes emitted at each step, summed over images.
-        delivered: ``{mask: spikes}`` that passed each place of a mask.
+        delivered: ``{mask: spikes}`` that passed each mask with a ratio above 0.
         spikes: ``{layer: bool (T, B, neurons)}`` of the layers that were to be recorded.
         masking: The masking used.
         seed: The seed of its masks.
@@ -105,7 +105,7 @@ def simulate(
     seed: int = 0,
     *,
     batch_size: int = 64,
-    chunk: int = 16,
+    chunk: int = 8,
     record: Iterable[str] = (),
 ) -> Run:
     """Show images to a spiking network for a number of time steps (Eq. 2 and 3 in every layer).
@@ -161,7 +161,7 @@ def simulate(
         torch.cat([p.logits for p in parts], 1),
         {n: sum(p.neuron_counts[n] for p in parts) for n in snn.neurons},
         {n: sum(p.step_counts[n] for p in parts) for n in snn.neurons},
-        {n: sum(p.delivered[n] for p in parts) for n in snn.masks},
+        {n: sum(p.delivered[n] for p in parts) for n in parts[0].delivered},
         {n: torch.cat([p.spikes[n] for p in parts], 1) for n in record},
         masking,
         seed,
@@ -201,7 +201,7 @@ def _simulate_batch(
         torch.cat(logits),
         {name: neuron.counts for name, neuron in snn.neurons.items()},
         {name: torch.cat(neuron.step_counts) for name, neuron in snn.neurons.items()},
-        {name: mask.delivered or 0 for name, mask in snn.masks.items()},
+        {name: mask.delivered for name, mask in snn.masks.items() if mask.ratio > 0},
         {name: torch.cat(kept) for name, kept in spikes.items()},
     )
 

@@ -41,7 +41,7 @@ class Recipe:
         batch_size: Images a step.
         levels: L of QCFS.
         percentile: Percentile of the ReLU outputs that becomes θ.
-        random_start: Round at random in the second part (see `QCFS`).
+        spread: Width of the random rounding in the second part (see `QCFS`).
         score_cap: Upper limit of the θ of attention scores under softmax: a spike of size θ moves
             the softmax by e^θ, and one that saturates it cannot be averaged over time.
         smoothing: Label smoothing.
@@ -60,10 +60,10 @@ class Recipe:
     batch_size: int = 64
     levels: int = 4
     percentile: float = 99.0
-    random_start: bool = True
+    spread: float = 1.0
     score_cap: float = 4.0
     smoothing: float = 0.05
-    weight_decay: float = 0.05
+    weight_decay: float = 0.01
     lesion: str | None = None
     masking: Masking | None = None
 
@@ -127,7 +127,7 @@ def train(
         images, _ = _draw(recipe, "train", 512, _image_seed(seed, 10**6))
         calibrate(model, images, recipe.levels, recipe.percentile)
     for node in _nodes(model):
-        node.random_start = recipe.random_start
+        node.spread = recipe.spread
     set_masking(model, recipe.masking, seed)
     with lesion(model, recipe.lesion), positive_thresholds(model, recipe.score_cap):
         offset = recipe.relu_epochs
@@ -150,10 +150,11 @@ def train(
 
 
 def initialise(model: nn.Module) -> None:
-    """Give linear layers Xavier weights, and queries and keys half of that.
+    """Give linear layers Xavier weights, queries and keys half of that, and attention a bias.
 
     The authors' N(0, 0.02²) is made for LayerNorm before every layer; here it would leave the
-    attention scores too small to reach the first threshold.
+    attention scores too small to reach the first threshold. The bias keeps the neurons of the
+    attention above zero while they learn: one that never fires has no gradient to come back with.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -164,6 +165,8 @@ def initialise(model: nn.Module) -> None:
         if isinstance(module, WindowAttention):
             with torch.no_grad():
                 module.qkv.weight[: 2 * len(module.qkv.weight) // 3] *= 0.5
+                module.qkv.bias.fill_(0.3)
+                module.proj.bias.fill_(0.5)
 
 
 @torch.no_grad()
@@ -198,7 +201,7 @@ def positive_thresholds(model: nn.Module, score_cap: float) -> Iterator[None]:
 
     Args:
         model: The network.
-        random_start: Round at random in the second part (see `QCFS`).
+        spread: Width of the random rounding in the second part (see `QCFS`).
         score_cap: Upper limit of the θ of attention scores that enter a softmax.
     """
     nodes = _nodes(model)
