@@ -109,6 +109,7 @@ def book() -> Iterator[Book]:
         yield Book(browser, f"http://127.0.0.1:{server.server_port}")
         browser.close()
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")
