@@ -62,7 +62,8 @@ class ArchitectureExplorer(Explorer):
     @traitlets.validate("selected")
     def _check_selected(self, proposal: dict) -> int:
         last = len(self.walk) - 1
-        if proposal["value"] > last:
+        # Traitlets checks in no fixed order; an empty walk has its own message.
+        if proposal["value"] > last >= 0:
             raise traitlets.TraitError(f"selected must be 0 to {last}, not {proposal['value']}")
         return proposal["value"]
 

@@ -107,7 +107,8 @@ class ConversionExplorer(Explorer):
 
 
 def _check_known(what: str, names: Any, curves: Mapping) -> None:
-    for name in names:
+    # Traitlets checks in no fixed order; an empty `curves` has its own message.
+    for name in names if curves else ():
         if name not in curves:
             raise traitlets.TraitError(f"{what} must be among {list(curves)}, not {name!r}")
 

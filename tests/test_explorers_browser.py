@@ -1,0 +1,563 @@
+"""The explorers in a real browser, on pages of their own: with no kernel, and as a module."""
+
+import functools
+import http.server
+import itertools
+import math
+import random
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from explorer_samples import CURVES, LEDGER, WALK, explorers
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from mstlib.explorers import ConversionExplorer, NeuronExplorer, QCFSExplorer
+from mstlib.explorers.base import STATIC
+from mstlib.neurons import RESETS, integrate_and_fire
+from mstlib.qcfs import qcfs
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+VIEWS = ["neuron", "qcfs", "architecture", "conversion"]
+SCRIPTS = ["mst_parts", *reversed(VIEWS), "mst_host"]  # views in any order
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+# Playwright holds one event loop a thread, and the tests of the built book hold the main one's.
+THREAD = ThreadPoolExecutor(1)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+EVERY = pytest.mark.parametrize("view", VIEWS)
+
+
+def in_thread(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> object:
+        return THREAD.submit(function, *args, **kwargs).result()
+
+    return run
+
+
+@dataclass
+class Desk:
+    """Writes small pages and opens them, over http or as files; faults fail the test."""
+
+    browser: Browser
+    folder: Path
+    address: str
+
+    @contextmanager
+    def open(
+        self,
+        body: str,
+        *,
+        scheme: str = "http",
+        mode: str = "light",
+        width: int = 1280,
+        motion: str = "reduce",
+        **options: object,
+    ) -> Iterator[Page]:
+        colours = {
+            "light": "background:#fff;color:#222",
+            "dark": "background:#14181e;color:#ced6dd",
+        }
+        (self.folder / "page.html").write_text(
+            f'<!doctype html><html lang="en" data-theme="{mode}"><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width"><title>Explorers</title>'
+            f'<link rel="stylesheet" href="explorers.css"><style>body{{{colours[mode]}}}</style>'
+            f"<body><main><h1>Explorers</h1>{body}</main></body></html>",
+            encoding="utf-8",
+        )
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 800}, reduced_motion=motion, **options
+        )
+        page, faults = context.new_page(), []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+        page.on("requestfailed", lambda request: faults.append(request.url))
+        base = self.address if scheme == "http" else self.folder.as_uri()
+        page.goto(f"{base}/page.html")
+        yield page
+        context.close()
+        assert not faults
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("explorers")
+    for path in STATIC.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    for view, explorer in explorers().items():
+        (folder / f"{view}.mjs").write_text(explorer._esm, encoding="utf-8")
+    (folder / "favicon.ico").touch()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    playwright = in_thread(sync_playwright().start)()
+    browser = in_thread(playwright.chromium.launch)(executable_path=CHROMIUM, args=FLAGS)
+    yield Desk(browser, folder, f"http://127.0.0.1:{server.server_port}")
+    in_thread(browser.close)()
+    in_thread(playwright.stop)()
+    server.shutdown()
+    server.server_close()
+
+
+def static(*shown) -> str:
+    """What the built book holds: the outputs' HTML, and the scripts once a page."""
+    scripts = "".join(f'<script src="{name}.js"></script>' for name in SCRIPTS)
+    return "".join(explorer.to_html() for explorer in shown) + scripts
+
+
+def say(page: Page) -> str:
+    return page.locator(".mst-say").inner_text()
+
+
+def drive(page: Page, name: str, value: object) -> None:
+    """What a kernel does: assign to a setting."""
+    page.evaluate(
+        "([k, v]) => document.querySelector('.mst-widget').mstModel.set(k, v)", [name, value]
+    )
+
+
+# ---- every explorer ----
+
+
+@EVERY
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@in_thread
+def test_starts_without_a_kernel(desk, view, scheme):
+    with desk.open(static(explorers()[view]), scheme=scheme) as page:
+        assert page.locator(".mst-explorer").count() == 1
+        assert page.locator(".mst-widget table").count() == 0  # the fallback gave way
+        assert len(say(page)) > 20
+        first = page.locator(".mst-say").element_handle()
+        page.evaluate("mstExplorers.start()")  # again: must not start it twice
+        assert first.evaluate("e => e.isConnected")
+
+
+@EVERY
+@in_thread
+def test_reads_without_javascript(desk, view):
+    with desk.open(static(explorers()[view]), java_script_enabled=False) as page:
+        assert page.locator(".mst-widget table").first.is_visible()
+        assert page.locator(".mst-widget caption").first.inner_text()
+
+
+@EVERY
+@in_thread
+def test_runs_as_the_module_anywidget_loads(desk, view):
+    explorer = explorers()[view]
+    state = explorer.to_html().replace("mst-widget", "state").replace("<table", "<table hidden")
+    body = f"""{state}<div id="here"></div>
+        <script type="module">
+        import view from "./{view}.mjs";
+        const settings = JSON.parse(document.querySelector(".state").dataset.state);
+        const listening = new Set();
+        const model = {{
+          get: (name) => settings[name], set() {{}}, save_changes() {{}},
+          on: (event) => listening.add(event), off: (event) => listening.delete(event),
+        }};
+        const el = document.getElementById("here");
+        const end = view.render({{ model, el }});
+        window.events = [...listening];
+        window.finish = () => {{ end(); return listening.size; }};
+        </script>"""
+    with desk.open(body) as page:
+        expect(page.locator("#here .mst-say")).not_to_be_empty()
+        assert set(page.evaluate("events")) == {f"change:{name}" for name in explorer._settings}
+        assert page.evaluate("finish()") == 0
+
+
+@EVERY
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@in_thread
+def test_is_accessible(desk, view, mode):
+    with desk.open(static(explorers()[view]), mode=mode) as page:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        assert [v["id"] for v in found["violations"]] == []
+        unnamed = page.locator(".mst-explorer svg:not([aria-hidden]):not([aria-label])")
+        assert unnamed.count() == 0
+
+
+@EVERY
+@pytest.mark.parametrize("width", [390, 1280])
+@in_thread
+def test_fits_the_screen(desk, view, width):
+    with desk.open(static(explorers()[view]), width=width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        outside = page.evaluate(
+            """() => {
+                const card = document.querySelector(".mst-explorer").getBoundingClientRect();
+                return [...document.querySelectorAll(".mst-explorer :is(text, p, label, button)")]
+                    .filter(e => e.getBoundingClientRect().width > 0)
+                    .filter(e => e.getBoundingClientRect().right > card.right ||
+                                 e.getBoundingClientRect().left < card.left)
+                    .map(e => e.textContent);
+            }"""
+        )
+        assert outside == []
+
+
+@EVERY
+@in_thread
+def test_tab_reaches_every_control_and_jupyterlab_leaves_the_keys_alone(desk, view):
+    with desk.open(static(explorers()[view]), motion="no-preference") as page:
+        # of a group of radio buttons, and of the boxes of a walk, one is a stop
+        controls = page.locator(".mst-explorer").locator(
+            "input[type=range], input[type=radio]:checked, select, .mst-button, [aria-current]"
+        )
+        reached = set()
+        for _ in range(controls.count()):
+            page.keyboard.press("Tab")
+            reached.add(
+                page.evaluate("[...document.querySelectorAll('*')].indexOf(document.activeElement)")
+            )
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid"
+        wanted = controls.evaluate_all(
+            "es => es.map(e => [...document.querySelectorAll('*')].indexOf(e))"
+        )
+        assert reached == set(wanted)
+        assert wanted
+        all_inputs = page.locator(".mst-explorer").locator("input, select, button")
+        marks = all_inputs.evaluate_all("es => es.map(e => e.dataset.lmSuppressShortcuts)")
+        assert set(marks) == {"true"}
+
+
+@in_thread
+def test_several_on_one_page_stay_apart(desk):
+    with desk.open(static(*explorers().values(), NeuronExplorer())) as page:
+        assert page.locator(".mst-explorer").count() == 5
+        ids = page.locator("[id]").evaluate_all("es => es.map(e => e.id)")
+        assert len(ids) == len(set(ids)) > 8
+        lines = page.locator(".mst-say")
+        before = lines.all_inner_texts()
+        page.locator(".mst-explorer").last.get_by_label("Current", exact=True).press("End")
+        after = lines.all_inner_texts()
+        assert after[:-1] == before[:-1]
+        assert after[-1] != before[-1]
+
+
+@pytest.mark.parametrize("explorer", [NeuronExplorer, QCFSExplorer])
+@in_thread
+def test_sliders_cover_what_python_allows(desk, explorer):
+    with desk.open(static(explorer())) as page:
+        sliders = page.locator("input[type=range]:not([data-setting=time])").evaluate_all(
+            "es => es.map(e => [e.dataset.setting, Number(e.min), Number(e.max)])"
+        )
+        assert len(sliders) >= 3
+        for name, low, high in sliders:
+            trait = explorer.class_traits()[name]
+            assert (low, high) == (trait.low, trait.high)
+
+
+# ---- the neuron ----
+
+
+@in_thread
+def test_neuron_is_the_library_s(desk):
+    draw = random.Random(0)
+    settings = [
+        {
+            "current": draw.uniform(-0.2, 1.5),
+            "threshold": draw.uniform(0.5, 2),
+            "reset": reset,
+            "start": start,
+            "steps": draw.randint(1, 128),
+        }
+        for reset in RESETS
+        for start in (0, 0.5)
+        for _ in range(50)
+    ]
+    with desk.open(static(NeuronExplorer())) as page:
+        runs = page.evaluate("all => all.map(mstExplorers.views.neuron.simulate)", settings)
+    fired = 0
+    for s, run in zip(settings, runs, strict=True):
+        current = torch.full((s["steps"],), s["current"], dtype=torch.float64)
+        v0 = s["start"] * s["threshold"]
+        spikes, potentials = integrate_and_fire(current, s["threshold"], v0, s["reset"])
+        assert run["spikes"] == spikes.tolist(), s
+        assert run["potentials"] == pytest.approx(potentials.tolist(), abs=1e-12), s
+        fired += sum(run["spikes"])
+    assert fired > 1000
+
+
+@in_thread
+def test_neuron_says_its_rate_and_follows_every_control(desk):
+    with desk.open(static(NeuronExplorer())) as page:
+        assert say(page) == "12 spikes in 40 steps: θN/T = 0.300 for a current of 0.300"
+        page.get_by_label("back to zero").check()
+        assert say(page).startswith("10 spikes in 40 steps: θN/T = 0.250")
+        current = page.get_by_label("Current", exact=True)
+        current.press("Home")
+        assert say(page) == "0 spikes in 40 steps: θN/T = 0.000 for a current of −0.200"
+        current.press("End")
+        current.press("ArrowLeft")
+        assert current.get_attribute("aria-valuetext") == "1.49"
+        assert say(page).startswith("40 spikes in 40 steps: θN/T = 1.000")
+        page.get_by_label("Steps T").press("Home")
+        assert say(page).startswith("1 spike in 1 step: ")
+        page.get_by_label("Threshold θ").press("End")
+        assert say(page).startswith("1 spike in 1 step: θN/T = 2.000")
+        page.get_by_label("0", exact=True).check()
+        assert say(page).startswith("0 spikes in 1 step")
+
+
+@in_thread
+def test_neuron_draws_what_it_says(desk):
+    with desk.open(static(NeuronExplorer())) as page:
+        potential, raster, rate = page.locator(".mst-panel").all()
+        assert potential.locator("svg[role=img] .mst-dot").count() == 12
+        assert raster.locator(".mst-spike.mst-blue").count() == 12
+        assert raster.locator(".mst-spike.mst-red").count() == 10
+        label = rate.locator("svg[role=img]").get_attribute("aria-label")
+        assert label.endswith("Your neuron: 0.300 at 0.30.")
+        assert "soft reset" in potential.inner_text()
+
+
+@in_thread
+def test_neuron_cursor_looks_at_one_step(desk):
+    with desk.open(static(NeuronExplorer())) as page:
+        assert (
+            page.locator(".mst-note").inner_text() == "After step 40: v = 0.500, 12 spikes so far."
+        )
+        cursor = page.get_by_label("Cursor")
+        for _ in range(35):
+            cursor.press("ArrowLeft")
+        # 0.5 + 5 · 0.3 = 2.0: two spikes, nothing left
+        assert page.locator(".mst-note").inner_text() == "After step 5: v = 0.000, 2 spikes so far."
+        assert say(page).startswith("12 spikes in 40 steps")
+        cursor.press("End")
+        page.get_by_label("Steps T").press("End")
+        assert "After step 128" in page.locator(".mst-note").inner_text()
+
+
+@in_thread
+def test_a_kernel_drives_the_view(desk):
+    with desk.open(static(NeuronExplorer())) as page:
+        drive(page, "threshold", 2)
+        assert say(page) == "6 spikes in 40 steps: θN/T = 0.300 for a current of 0.300"
+        assert page.get_by_label("Threshold θ").input_value() == "2"
+        drive(page, "reset", "zero")
+        assert page.get_by_label("back to zero").is_checked()
+        drive(page, "time", 3)
+        assert "After step 3:" in page.locator(".mst-note").inner_text()
+
+
+@in_thread
+def test_play_moves_the_cursor_to_the_end_unless_motion_is_unwanted(desk):
+    shown = static(NeuronExplorer(steps=6))
+    with desk.open(shown) as page:
+        assert page.locator(".mst-button").count() == 0
+    with desk.open(shown, motion="no-preference") as page:
+        button, note = page.locator(".mst-button"), page.locator(".mst-note")
+        button.click()
+        expect(button).to_have_text("Pause")
+        expect(note).to_contain_text("After step 2:")
+        button.click()
+        stopped = note.inner_text()
+        page.wait_for_timeout(400)
+        assert note.inner_text() == stopped
+        button.click()
+        expect(note).to_contain_text("After step 6:")
+        expect(button).to_have_text("Play")
+
+
+# ---- QCFS ----
+
+
+@in_thread
+def test_qcfs_and_its_neuron_are_the_library_s(desk):
+    draw = random.Random(1)
+    settings = [
+        [draw.uniform(0.5, 2), draw.randint(1, 32), draw.randint(1, 64), draw.uniform(0, 1)]
+        for _ in range(20)
+    ]
+    inputs = [draw.uniform(-0.5, 1.5) for _ in range(40)]
+    with desk.open(static(QCFSExplorer())) as page:
+        found = page.evaluate(
+            """([settings, inputs]) => {
+                const { qcfs, fire, meanDifference } = mstExplorers.views.qcfs;
+                return settings.map(([theta, L, T, start]) => [
+                    inputs.map((z) => qcfs(z * theta, theta, L)),
+                    inputs.map((z) => fire(z * theta, theta, T, start)),
+                    meanDifference(theta, T, start),
+                ]);
+            }""",
+            [settings, inputs],
+        )
+    for (theta, levels, steps, start), (staircase, rates, mean) in zip(
+        settings, found, strict=True
+    ):
+        z = theta * torch.tensor(inputs, dtype=torch.float64)
+        assert staircase == pytest.approx(qcfs(z, theta, levels).tolist(), abs=1e-12)
+        spikes, _ = integrate_and_fire(z.repeat(steps, 1), theta, start * theta)
+        assert rates == pytest.approx((theta * spikes.mean(0)).tolist(), abs=1e-12)
+        even = theta * (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+        spikes, _ = integrate_and_fire(even.repeat(steps, 1), theta, start * theta)
+        measured = (theta * spikes.mean(0) - qcfs(even, theta, levels)).mean().item()
+        assert mean == pytest.approx(measured, abs=theta * 1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 32])
+@in_thread
+def test_staircases_coincide_only_with_as_many_steps_as_levels_from_half(desk, size):
+    with desk.open(static(QCFSExplorer(levels=size, steps=size))) as page:
+        line = page.locator(".mst-panel svg[role=img]").nth(1)
+        assert "the two staircases coincide. " in say(page)
+        assert say(page).endswith("0.0000")
+        assert line.get_attribute("aria-label") == "The difference is zero everywhere."
+        page.get_by_label("Steps T").press("ArrowRight")
+        assert "they differ by up to" in say(page)
+        assert say(page).endswith("0.0000")  # the mean stays zero
+        drive(page, "steps", size)
+        page.get_by_label("Start v₀").press("Home")
+        assert "they differ by up to" in say(page)
+        assert say(page).endswith(f"−{0.5 / size:.4f}")
+
+
+# ---- the walk through an architecture ----
+
+
+@in_thread
+def test_walk_by_keyboard_and_by_pointer(desk):
+    with desk.open(static(explorers()["architecture"])) as page:
+        boxes, detail = page.locator(".mst-box"), page.locator(".mst-detail")
+        assert boxes.count() == len(WALK) == 32
+        assert say(page) == (
+            "Layer 4 of 32: layers.0.blocks.0.attn.q_if, shape (64, 48), scaled binary"
+        )
+        for text in (
+            "Eq. 6 of the paper",
+            "(64, 48)",
+            "0.117",
+            "Random masks fall on these spikes.",
+        ):
+            expect(detail).to_contain_text(text)
+        page.keyboard.press("Tab")
+        for keys, index in [
+            (["ArrowRight"], 4),
+            (["ArrowDown", "ArrowLeft", "ArrowUp"], 3),
+            (["End"], 31),
+            (["ArrowRight"], 31),
+            (["Home"], 0),
+            (["ArrowLeft"], 0),
+        ]:
+            for key in keys:
+                page.keyboard.press(key)
+            assert say(page).startswith(f"Layer {index + 1} of 32: {WALK[index]['name']},")
+            assert page.locator("[aria-current]").count() == 1
+            assert boxes.nth(index).evaluate("e => e === document.activeElement")
+        boxes.nth(8).click()
+        expect(detail).to_contain_text("x + attention(norm(x))")
+        assert boxes.evaluate_all("es => es.filter(e => e.tabIndex === 0).length") == 1
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@in_thread
+def test_description_stands_under_its_row(desk, width):
+    with desk.open(static(explorers()["architecture"]), width=width) as page:
+        for index in (0, 5, 12, 31):
+            box = page.locator(".mst-box").nth(index)
+            box.click()
+            above, below = box.bounding_box(), page.locator(".mst-detail").bounding_box()
+            gap = below["y"] - above["y"] - above["height"]
+            assert 0 <= gap < 30
+
+
+@in_thread
+def test_walk_tells_signals_by_word_and_pattern(desk):
+    with desk.open(static(explorers()["architecture"])) as page:
+        kinds = page.locator(".mst-box-kind").all_inner_texts()
+        assert kinds[:4] == [
+            "conv · real",
+            "spike · binary",
+            "norm · real",
+            "spike · scaled binary",
+        ]
+        patterns = [
+            page.locator(f".mst-legend .mst-signal-{signal}").evaluate(
+                "e => getComputedStyle(e).backgroundImage"
+            )
+            for signal in ("real", "scaled-binary", "binary")
+        ]
+        assert len(set(patterns)) == 3
+        names = page.locator(".mst-box-name").all_inner_texts()
+        assert names[:3] == ["patch_embed.proj", "patch_embed.proj_if", "norm1"]
+        heads = page.locator(".mst-title, .mst-block-title").all_inner_texts()
+        assert heads == [
+            "Stem", "Stage 0", "Block 0.0", "Block 0.1", "Stage 1", "Block 1.0", "Head",
+        ]  # fmt: skip
+
+
+# ---- the price of conversion ----
+
+
+@in_thread
+def test_conversion_shows_what_is_stored(desk):
+    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes"))) as page:
+        account, stored = LEDGER["mst-scenes"], CURVES["mst-scenes"]["accuracy"]
+        assert say(page) == (
+            f"mst-scenes, T = 32: accuracy {100 * stored[31]:.1f} %, QCFS network 99.9 %. "
+            "Largest error at T = 32: product, 0.183"
+        )
+        bars = page.locator(".mst-panel").nth(1)
+        widths = bars.locator("svg[role=img] rect").evaluate_all(
+            "es => es.map(e => +e.getAttribute('width'))"
+        )
+        errors = [row[2] for row in account["error"]]
+        assert len(widths) == len(errors)
+        for width, error in zip(widths, errors, strict=True):
+            assert width / max(widths) == pytest.approx(error / max(errors), abs=0.01)
+        cells = page.locator(".mst-panel").nth(2).locator(".mst-small").all_text_contents()
+        assert cells[:5] == ["0.021"] * 5
+        assert cells[5:7] == ["0.11", "0.056"]
+        assert cells[-3] == "1e−4"
+
+
+@in_thread
+def test_conversion_slider_is_logarithmic(desk):
+    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes", steps=1))) as page:
+        slider = page.get_by_label("Steps T")
+        seen = [1]
+        while len(seen) < 200 and seen[-1] < 128:
+            slider.press("ArrowRight")
+            seen.append(int(slider.get_attribute("aria-valuetext")))
+            stored = CURVES["mst-scenes"]["accuracy"][seen[-1] - 1]
+            assert f"T = {seen[-1]}: accuracy {100 * stored:.1f} %" in say(page)
+        assert seen[-1] == 128
+        assert seen[:4] == [1, 2, 3, 4]
+        assert len(seen) < 60
+        assert {8, 16, 32, 64} < set(seen)
+        ratios = [b / a for a, b in itertools.pairwise(seen) if a >= 16]
+        assert max(ratios) < 1.14
+
+
+@in_thread
+def test_conversion_takes_the_nearest_stored_step_and_misses_no_ledger(desk):
+    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes", steps=90))) as page:
+        title = page.locator(".mst-panel .mst-title").nth(1)
+        assert title.inner_text() == "Error by cause at T = 64"  # log2: 90 lies below 90.5
+        drive(page, "steps", 91)
+        assert title.inner_text() == "Error by cause at T = 128"
+        assert math.sqrt(64 * 128) == pytest.approx(90.5, abs=0.02)
+        page.get_by_label("Network", exact=True).select_option("mst-digits")
+        assert say(page).startswith("mst-digits, T = 91: accuracy ")
+        assert page.get_by_text("No ledger of errors is stored for this network.").is_visible()
+        assert page.locator(".mst-panel:visible").count() == 1
+        drive(page, "network", "mst-scenes")
+        assert page.locator(".mst-panel:visible").count() == 3
+        assert re.search(r"T = 128: product, 0\.183$", say(page))
