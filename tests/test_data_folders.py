@@ -5,6 +5,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,20 @@ def test_the_root_may_come_from_the_environment(tmp_path, monkeypatch):
     make_cifar("cifar100", tmp_path, monkeypatch)
     monkeypatch.setenv("MST_DATA", str(tmp_path))
     assert len(data.load("cifar100")[1]) == 6
+
+
+def test_numpys_complaint_about_old_pickles_does_not_reach_the_reader(tmp_path, monkeypatch):
+    make_cifar("cifar10", tmp_path, monkeypatch)
+    read_meta = datasets.CIFAR10._load_meta
+
+    def complain(self):
+        # What NumPy 2.4.0 to 2.4.4 say where the arrays are unpickled.
+        message = "dtype(): align should be passed as Python or NumPy boolean but got `align=0`."
+        warnings.warn(message, np.exceptions.VisibleDeprecationWarning, stacklevel=1)
+        read_meta(self)
+
+    monkeypatch.setattr(datasets.CIFAR10, "_load_meta", complain)
+    assert len(data.load("cifar10", root=tmp_path)[1]) == 6
 
 
 class Trap:

@@ -115,7 +115,7 @@ def _cifar(name: str, root: Path, split: str, transform: Any) -> Any:
                 f"not opened. Download {kind.filename} again from {_CIFAR_PAGE}."
             )
     with warnings.catch_warnings():
-        # The pickles were written by Python 2 and describe their arrays in NumPy's old way.
+        # NumPy 2.4.0 to 2.4.4 complain of how these files, written by Python 2, name a dtype.
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be passed as")
         return kind(root, train=split == "train", transform=transform)
 
