@@ -9,17 +9,31 @@ document.addEventListener("DOMContentLoaded", () => {
     a.parentElement.setAttribute("role", "navigation");
     a.parentElement.setAttribute("aria-label", "Home");
   });
-  // A heading without a word is no heading (pandas leaves one above the row names), and these roles are retired.
+  // A heading without a word is no heading (pandas leaves one above the row names).
   each(".bd-article th:empty", (th) => th.replaceWith(document.createElement("td")));
+  // These two roles are retired.
   each("[role=doc-biblioentry], .citation-list[role=list]", (e) => e.removeAttribute("role"));
   // What scrolls sideways must take the focus, so that the arrow keys can scroll it.
-  const boxes = ".bd-article :is(.pst-scrollable-table-container, div.math, mjx-container, pre, .text_html)";
-  const focusable = () =>
+  const boxes =
+    ".bd-article :is(.pst-scrollable-table-container, div.math, mjx-container, pre, .text_html)";
+  const fit = (box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  };
+  // Fonts, equations and explorers change widths after the page has loaded.
+  const sizes = new ResizeObserver((changes) =>
+    changes.forEach(({ target }) => {
+      const box = target.closest(boxes);
+      if (box) fit(box);
+    })
+  );
+  const watch = () =>
     each(boxes, (box) => {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
+      fit(box);
+      sizes.observe(box);
+      [...box.children].forEach((child) => sizes.observe(child));
     });
-  addEventListener("load", focusable);
-  addEventListener("resize", focusable);
-  globalThis.MathJax?.startup?.promise?.then(focusable);
+  watch();
+  addEventListener("load", watch);
+  globalThis.MathJax?.startup?.promise?.then(watch);
 });
