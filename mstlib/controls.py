@@ -46,7 +46,7 @@ CONTROLS = (
     *(Control(name) for name in RECIPES),
     *(
         Control(name, lesion=kind)
-        for name in ("mst-scenes", "mst-cued-digits")
+        for name in RECIPES
         for kind in ("scores", "branch")
     ),
     Control("mst-scenes", "pure"),

@@ -46,6 +46,7 @@ class Recipe:
             the softmax by e^θ, and one that saturates it cannot be averaged over time.
         smoothing: Label smoothing.
         weight_decay: AdamW's.
+        wake: Weight of the penalty on silent attention neurons (see `Wake`).
         lesion: A lesion that lasts through the training (see `mstlib.lesions`), or ``None``.
         masking: Random spike masking during the second part, or ``None``.
     """
@@ -64,14 +65,17 @@ class Recipe:
     score_cap: float = 4.0
     smoothing: float = 0.05
     weight_decay: float = 0.01
+    wake: float = 0.1
     lesion: str | None = None
     masking: Masking | None = None
 
 
 RECIPES = {
-    "mst-digits": Recipe("digits", {"in_channels": 1}, images=4000),
+    "mst-digits": Recipe(
+        "digits", {"in_channels": 1}, relu_epochs=16, qcfs_epochs=6, images=4000, levels=6
+    ),
     "mst-scenes": Recipe("scenes"),
-    "mst-cued-digits": Recipe("cued-digits"),
+    "mst-cued-digits": Recipe("cued-digits", relu_epochs=12, qcfs_epochs=6, levels=6),
 }
 
 
@@ -119,6 +123,7 @@ def train(
     common = {
         "smoothing": recipe.smoothing,
         "weight_decay": recipe.weight_decay,
+        "wake": recipe.wake,
         "progress": progress,
         "state": state,
     }
@@ -227,6 +232,7 @@ def fit(
     part: str = "train",
     smoothing: float = 0.0,
     weight_decay: float = 0.05,
+    wake: float = 0.0,
     state: Path | None = None,
     progress: bool = False,
 ) -> list[float]:
@@ -242,6 +248,7 @@ def fit(
         part: Name of this part of a training, for the progress bar and the state file.
         smoothing: Label smoothing.
         weight_decay: AdamW's, on matrices only.
+        wake: Weight of the penalty on silent attention neurons; 0 for none.
         state: File that holds the state after each epoch; an existing one is continued.
         progress: Show a progress bar.
 
@@ -264,12 +271,15 @@ def fit(
         schedule.load_state_dict(loaded["schedule"])
         losses = loaded["losses"]
     loss_of = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    penalty = Wake(model) if wake > 0 else None
     for epoch in range(len(losses), epochs):
         model.train()
         total = 0.0
         label = f"{part} epoch {epoch + 1}/{epochs}"
         for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
             loss = loss_of(model(images), labels)
+            if penalty is not None:
+                loss = loss + wake * penalty.collect()
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -286,8 +296,46 @@ def fit(
                 "losses": losses,
             },
         )
+    if penalty is not None:
+        penalty.remove()
     model.eval()
     return losses
+
+
+class Wake:
+    """A penalty on attention neurons that no image of a batch brings near a spike.
+
+    A neuron whose input is below zero for every image is lost: its gradient is zero too. The
+    penalty asks of each neuron of Q, K, V and the projection that *some* image of the batch drives
+    it to a tenth of its threshold, which is little enough not to disturb a neuron that is at work.
+
+    Args:
+        model: The network to watch, until `remove`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.terms: list[Tensor] = []
+        self.handles = [
+            node.register_forward_pre_hook(self._watch)
+            for module in model.modules()
+            if isinstance(module, WindowAttention)
+            for node in (module.q_if, module.k_if, module.v_if, module.proj_if)
+        ]
+
+    def _watch(self, node: QCFS, inputs: tuple[Tensor]) -> None:
+        if node.training:
+            missing = 0.1 * node.threshold.detach() - inputs[0].amax(0)
+            self.terms.append(missing.relu().mean())
+
+    def collect(self) -> Tensor:
+        """Return the penalty of the batch that was just run, and forget it."""
+        terms, self.terms = self.terms, []
+        return torch.stack(terms).mean() if terms else torch.zeros(())
+
+    def remove(self) -> None:
+        """Stop watching."""
+        for handle in self.handles:
+            handle.remove()
 
 
 @torch.no_grad()
