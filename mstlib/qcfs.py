@@ -80,4 +80,4 @@ class QCFS(nn.Module):
 
     def extra_repr(self) -> str:
         """Show L and θ."""
-        return f"levels={self.levels}, threshold={float(self.threshold):.4g}"
+        return f"levels={self.levels}, threshold={float(self.threshold.detach()):.4g}"
