@@ -4,9 +4,9 @@
   const { node, legend, change, KEEP_KEYS, explorer, fixed } = root.mstExplorers.parts;
 
   const SIGNALS = {
-    real: "real numbers: whatever reads them must multiply",
-    "scaled binary": "0 or one fixed value: a spike times a scale that the next weights can absorb",
-    binary: "0 or 1: a spike, and whatever reads it only adds",
+    real: "any number, so whatever reads it must multiply",
+    "scaled binary": "0 or one fixed value, a spike times a scale that the next weights can absorb",
+    binary: "0 or 1, a spike: whatever reads it only adds",
   };
   const styleOf = (signal) => `mst-signal-${signal.replace(" ", "-")}`;
 
@@ -81,7 +81,7 @@
         ["Layer", node("code", {}, layer.name)],
         ["Kind", layer.kind],
         ["Shape", node("code", {}, tuple(layer.shape))],
-        ["Signal", `${layer.signal} (${SIGNALS[layer.signal]})`],
+        ["Signal", `${layer.signal}: ${SIGNALS[layer.signal]}`],
       ];
       if (layer.rate !== undefined) rows.push(["Firing rate", `${fixed(layer.rate, 3)} spikes per neuron and step`]);
       if (layer.equation) {

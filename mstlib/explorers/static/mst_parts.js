@@ -132,7 +132,7 @@
         list.append(node("li", {}, node("span", { class: `mst-pattern ${style}`, "aria-hidden": "true" }), text));
         continue;
       }
-      const swatch = shape("svg", { width: 24, height: 12, "aria-hidden": "true" });
+      const swatch = shape("svg", { width: 24, height: 12, viewBox: "0 0 24 12", "aria-hidden": "true" });
       if (mark === "box") shape("rect", { x: 4, y: 1, width: 16, height: 10, class: `mst-area ${style}` }, swatch);
       else if (mark === "dot") shape("circle", { cx: 12, cy: 6, r: 5, class: `mst-dot ${style}` }, swatch);
       else shape("path", { d: "M1 6H23", class: `mst-line ${style}` }, swatch);
