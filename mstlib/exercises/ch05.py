@@ -1,0 +1,379 @@
+"""Exercises of chapter 5: the right axis, score spikes, the mask's place, shifts, parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mstlib.exercises.grading import Exercise
+
+
+def _random(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# 5.1 ---------------------------------------------------------------------------------------------
+
+
+def _batch_norm(x: Tensor, eps: float) -> Tensor:
+    return _normalise(x, eps, (0, 1))
+
+
+def _normalise(x: Tensor, eps: float, axes: tuple[int, ...], unbiased: bool = False) -> Tensor:
+    variance = x.var(axes, correction=int(unbiased), keepdim=True)
+    return (x - x.mean(axes, keepdim=True)) / torch.sqrt(variance + eps)
+
+
+def _tokens(seed: int, *shape: int) -> Tensor:
+    """Tokens whose images, positions and channels all have means and scales of their own."""
+    draw = _random(seed)
+    x = torch.randn(shape, generator=draw)
+    for axis, size in enumerate(shape):
+        view = [1] * len(shape)
+        view[axis] = size
+        x = x * (0.5 + torch.rand(view, generator=draw)) + torch.randn(view, generator=draw)
+    return x
+
+
+NORM = Exercise(
+    "5.1",
+    "BatchNorm over the right axes",
+    right=_batch_norm,
+    cases=lambda: [(_tokens(1, 4, 9, 6), 1e-5), (_tokens(2, 3, 4, 5), 0.1)],
+    mistakes={
+        "that is LayerNorm: you average over the channels of one token; average each channel over "
+        "all images and tokens.": lambda x, eps: _normalise(x, eps, (2,)),
+        "you average over the images only; every token of every image belongs to the average.": (
+            lambda x, eps: _normalise(x, eps, (0,))
+        ),
+        "you average over the tokens of one image (InstanceNorm); average over the images too.": (
+            lambda x, eps: _normalise(x, eps, (1,))
+        ),
+        "you average over everything; each channel keeps a mean and a variance of its own.": (
+            lambda x, eps: _normalise(x, eps, (0, 1, 2))
+        ),
+        "your variance divides by n − 1; BatchNorm normalises with the plain mean of squares, "
+        "var(..., correction=0).": lambda x, eps: _normalise(x, eps, (0, 1), unbiased=True),
+        "ε stands under the root, beside the variance.": lambda x, eps: (
+            (x - x.mean((0, 1))) / (x.std((0, 1), correction=0) + eps)
+        ),
+        "you divide by the variance; divide by its root.": lambda x, eps: (
+            (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + eps)
+        ),
+        "the mean is still in: subtract it first.": lambda x, eps: (
+            x / torch.sqrt(x.var((0, 1), correction=0) + eps)
+        ),
+    },
+    tolerance=1e-4,
+)
+
+# 5.2 ---------------------------------------------------------------------------------------------
+
+
+def _score_spikes(q: Tensor, k: Tensor, threshold: float) -> Tensor:
+    return _fire(_products(q, k), threshold)
+
+
+def _products(q: Tensor, k: Tensor, power: float = 0.5) -> Tensor:
+    return q @ k.transpose(-2, -1) / q.shape[-1] ** power
+
+
+def _fire(
+    current: Tensor,
+    threshold: float,
+    start: float = 0.5,
+    reset: str = "soft",
+    strict: bool = False,
+) -> Tensor:
+    v = torch.full_like(current[0], start * threshold)
+    spikes = torch.zeros_like(current)
+    for t, step in enumerate(current):
+        u = v + step
+        spikes[t] = u > threshold if strict else u >= threshold
+        if reset == "soft":
+            v = u - threshold * spikes[t]
+        elif reset == "zero":
+            v = u * (1 - spikes[t])
+        else:  # "memoryless"
+            v = torch.full_like(u, start * threshold)
+    return spikes
+
+
+def _trains(seed: int, steps: int, tokens: int, width: int, rate: float) -> tuple[Tensor, Tensor]:
+    draw = torch.rand(2, steps, tokens, width, generator=_random(seed))
+    q, k = (draw < rate).float()
+    return q, k
+
+
+SCORES = Exercise(
+    "5.2",
+    "attention scores as spikes (Eq. 7)",
+    right=_score_spikes,
+    cases=lambda: [
+        # Widths that are powers of four: √d is exact, and ties occur and are honest ties.
+        (*_trains(3, 24, 5, 16, 0.3), 1.5),
+        (*_trains(4, 9, 7, 4, 0.5), 1.0),
+        (*_trains(5, 16, 16, 16, 0.2), 0.75),
+    ],
+    mistakes={
+        "the neurons are missing: these are real-valued scores; Eq. 7 sends them through IF.": (
+            lambda q, k, threshold: _products(q, k)
+        ),
+        "you scale by d; Eq. 7 divides by its root, √d.": (
+            lambda q, k, threshold: _fire(_products(q, k, 1.0), threshold)
+        ),
+        "the scale is missing: divide the products by √d.": (
+            lambda q, k, threshold: _fire(_products(q, k, 0.0), threshold)
+        ),
+        "you divide by the root of the number of tokens; d is the width of a head, q.shape[-1].": (
+            lambda q, k, threshold: _fire(
+                q @ k.transpose(-2, -1) / q.shape[-2] ** 0.5,
+                threshold,
+            )
+        ),
+        "rows and columns are exchanged: A[i, j] belongs to query i and key j.": (
+            lambda q, k, threshold: _fire(_products(k, q), threshold)
+        ),
+        "your neurons forget between steps: the potential is carried from one step to the next.": (
+            lambda q, k, threshold: _fire(_products(q, k), threshold, reset="memoryless")
+        ),
+        "your neurons compare each step by itself, from 0: the potential is carried on, and it "
+        "starts at θ/2.": (
+            lambda q, k, threshold: _fire(_products(q, k), threshold, start=0.0, reset="memoryless")
+        ),
+        "your neurons start at 0; start them at θ/2.": (
+            lambda q, k, threshold: _fire(_products(q, k), threshold, start=0.0)
+        ),
+        "your neurons lose charge: they reset to zero. Subtract the threshold instead.": (
+            lambda q, k, threshold: _fire(_products(q, k), threshold, reset="zero")
+        ),
+        "your neurons need u > θ; they fire already when u = θ.": (
+            lambda q, k, threshold: _fire(_products(q, k), threshold, strict=True)
+        ),
+        "you multiply averages over time; queries meet keys within each step.": (
+            lambda q, k, threshold: _fire(
+                _products(q.mean(0), k.mean(0)).expand(len(q), -1, -1), threshold
+            )
+        ),
+        "return spikes, 0 and 1; the factor θ comes in later, when they are weighed.": (
+            lambda q, k, threshold: threshold * _score_spikes(q, k, threshold)
+        ),
+    },
+)
+
+# 5.3 ---------------------------------------------------------------------------------------------
+
+
+def _masked_weights(scores: Tensor, keep: Tensor, bias: Tensor, apart: Tensor) -> Tensor:
+    return (keep * scores + bias).masked_fill(apart, -torch.inf).softmax(-1)
+
+
+def _weights_case(seed: int, tokens: int, threshold: float, ratio: float) -> tuple:
+    draw = _random(seed)
+    scores = threshold * (torch.rand(tokens, tokens, generator=draw) < 0.4).float()
+    keep = (torch.rand(tokens, tokens, generator=draw) >= ratio).float()
+    bias = 0.5 * torch.randn(tokens, tokens, generator=draw)
+    region = torch.randint(2, (tokens,), generator=draw)
+    return scores, keep, bias, region[:, None] != region
+
+
+WEIGHTS = Exercise(
+    "5.3",
+    "the mask before the softmax, the shift as −∞",
+    right=_masked_weights,
+    cases=lambda: [
+        _weights_case(6, 8, 2.0, 0.5),
+        _weights_case(7, 5, 4.0, 0.75),
+        _weights_case(8, 9, 1.0, 0.25),
+    ],
+    mistakes={
+        "the mask is in the wrong place, after the softmax: it drops score spikes, so it belongs "
+        "before the bias and the softmax.": lambda scores, keep, bias, apart: (
+            keep * (scores + bias).masked_fill(apart, -torch.inf).softmax(-1)
+        ),
+        "the mask is in the wrong place, after the position bias: only spikes are masked, and the "
+        "bias is no spike.": lambda scores, keep, bias, apart: (
+            (keep * (scores + bias)).masked_fill(apart, -torch.inf).softmax(-1)
+        ),
+        "a dropped spike is a 0, not −∞: its pair still attends, as it would had it not spiked.": (
+            lambda scores, keep, bias, apart: (
+                (scores + bias).masked_fill(apart | (keep == 0), -torch.inf).softmax(-1)
+            )
+        ),
+        "the mask is forgotten: multiply the score spikes by keep.": (
+            lambda scores, keep, bias, apart: _masked_weights(
+                scores, torch.ones_like(keep), bias, apart
+            )
+        ),
+        "the mask is turned round: keep is 1 where a spike stays.": (
+            lambda scores, keep, bias, apart: _masked_weights(scores, 1 - keep, bias, apart)
+        ),
+        "you rescale what is left, as dropout does; spike masking does not rescale.": (
+            lambda scores, keep, bias, apart: _masked_weights(
+                scores / keep.mean(), keep, bias, apart
+            )
+        ),
+        "the shift mask is forgotten: tokens that are apart must get a weight of exactly 0.": (
+            lambda scores, keep, bias, apart: (keep * scores + bias).softmax(-1)
+        ),
+        "a score of 0 is not “never”: where tokens are apart, put −∞ before the softmax.": (
+            lambda scores, keep, bias, apart: (
+                (keep * scores + bias).masked_fill(apart, 0.0).softmax(-1)
+            )
+        ),
+        "zeroing weights after the softmax leaves rows that do not add up to 1; where tokens are "
+        "apart, put −∞ before it.": lambda scores, keep, bias, apart: (
+            (keep * scores + bias).softmax(-1) * ~apart
+        ),
+        "apart is true where two tokens must *not* attend; you let only those attend.": (
+            lambda scores, keep, bias, apart: (
+                (keep * scores + bias).masked_fill(~apart, -torch.inf).softmax(-1)
+            )
+        ),
+        "the softmax runs over the keys, the last axis.": lambda scores, keep, bias, apart: (
+            (keep * scores + bias).masked_fill(apart, -torch.inf).softmax(-2)
+        ),
+        "the position bias is forgotten: add it to the masked scores.": (
+            lambda scores, keep, bias, apart: _masked_weights(scores, keep, 0 * bias, apart)
+        ),
+        "the softmax is missing.": lambda scores, keep, bias, apart: (
+            keep * scores + bias
+        ).masked_fill(apart, -torch.inf),
+    },
+)
+
+# 5.4 ---------------------------------------------------------------------------------------------
+
+
+def _apart(size: int, side: int, shift: int) -> Tensor:
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return _differ(row, column, size, side, shift)
+
+
+def _differ(row: Tensor, column: Tensor, size: int, side: int, shift: int) -> Tensor:
+    """Which pairs of a shifted window come from opposite edges, by tokens' original places."""
+    wrapped = torch.stack([row < shift, column < shift]).roll((-shift, -shift), (1, 2))
+    parts = wrapped.view(2, size // side, side, size // side, side).permute(1, 3, 2, 4, 0)
+    parts = parts.reshape(-1, side * side, 2)
+    return (parts[:, :, None] != parts[:, None]).any(-1)
+
+
+def _wrong_roll(size: int, side: int, shift: int) -> Tensor:
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    wrapped = torch.stack([row < shift, column < shift]).roll((shift, shift), (1, 2))
+    parts = wrapped.view(2, size // side, side, size // side, side).permute(1, 3, 2, 4, 0)
+    parts = parts.reshape(-1, side * side, 2)
+    return (parts[:, :, None] != parts[:, None]).any(-1)
+
+
+def _one_axis(size: int, side: int, shift: int, axis: int) -> Tensor:
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    kept = (row, torch.full_like(row, size)) if axis == 0 else (torch.full_like(row, size), column)
+    return _differ(*kept, size, side, shift)
+
+
+APART = Exercise(
+    "5.4",
+    "who is apart in a shifted window",
+    right=_apart,
+    cases=lambda: [(8, 4, 2), (6, 3, 1), (12, 4, 1)],
+    mistakes={
+        "the shift mask is forgotten: the last window holds tokens from opposite edges.": (
+            lambda size, side, shift: torch.zeros_like(_apart(size, side, shift))
+        ),
+        "true and false are exchanged: mark the pairs that are apart.": (
+            lambda size, side, shift: ~_apart(size, side, shift)
+        ),
+        "you roll the other way: the picture moves up and left, by −shift.": _wrong_roll,
+        "you look at rows only; the left edge wraps round as the top does.": (
+            lambda size, side, shift: _one_axis(size, side, shift, 0)
+        ),
+        "you look at columns only; the top edge wraps round as the left does.": (
+            lambda size, side, shift: _one_axis(size, side, shift, 1)
+        ),
+        "tokens that both wrapped round, but one over the top and one over the left edge, are "
+        "apart too: compare rows and columns one by one.": lambda size, side, shift: _either(
+            size, side, shift
+        ),
+    },
+)
+
+
+def _either(size: int, side: int, shift: int) -> Tensor:
+    """The mistake of asking only whether a token wrapped round, and not over which edge."""
+    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    wrapped = torch.where((row < shift) | (column < shift), 0, size)
+    return _differ(wrapped, torch.full_like(row, size), size, side, shift)
+
+
+# 5.5 ---------------------------------------------------------------------------------------------
+
+
+def _attention_parameters(width: int, heads: int, side: int) -> int:
+    return _count(width, heads, side)
+
+
+def _count(
+    width: int,
+    heads: int,
+    side: int,
+    *,
+    biases: bool = True,
+    qkv: int = 3,
+    proj: bool = True,
+    table: int | None = None,
+    thresholds: int = 6,
+) -> int:
+    linear = qkv * width * width + (qkv * width if biases else 0)
+    out = (width * width + (width if biases else 0)) if proj else 0
+    return linear + out + ((2 * side - 1) ** 2 * heads if table is None else table) + thresholds
+
+
+PARAMETERS = Exercise(
+    "5.5",
+    "the parameters of one attention",
+    right=_attention_parameters,
+    cases=lambda: [(96, 3, 7), (768, 24, 7), (48, 3, 4), (10, 2, 3)],
+    mistakes={
+        "the biases of the linear layers are missing: 3·width for Q, K, V and width for proj.": (
+            lambda width, heads, side: _count(width, heads, side, biases=False)
+        ),
+        "the position bias has one number for each relative shift, (2·side − 1)² of them, and "
+        "for each head; yours has one for each pair of tokens.": lambda width, heads, side: _count(
+            width, heads, side, table=side**4 * heads
+        ),
+        "the position bias has (2·side − 1)² numbers for each head; you count one head.": (
+            lambda width, heads, side: _count(width, heads, side, table=(2 * side - 1) ** 2)
+        ),
+        "the position bias has (2·side − 1)² numbers a head, not side²: shifts run from "
+        "−(side − 1) to side − 1 both ways.": lambda width, heads, side: _count(
+            width, heads, side, table=side**2 * heads
+        ),
+        "shifts run from −(side − 1) to side − 1: that is 2·side − 1 of them, not 2·side + 1.": (
+            lambda width, heads, side: _count(width, heads, side, table=(2 * side + 1) ** 2 * heads)
+        ),
+        "the position bias table is missing: (2·side − 1)² numbers for each head.": (
+            lambda width, heads, side: _count(width, heads, side, table=0)
+        ),
+        "the thresholds are missing: one for each of Q, K, V, A, A·V and proj.": (
+            lambda width, heads, side: _count(width, heads, side, thresholds=0)
+        ),
+        "there are six thresholds: those of Q, K, V, A, A·V and proj.": (
+            lambda width, heads, side: _count(width, heads, side, thresholds=4)
+        ),
+        "there are six thresholds, and you miss one: Q, K, V, A, A·V and proj.": (
+            lambda width, heads, side: _count(width, heads, side, thresholds=5)
+        ),
+        "the last linear layer, proj, is missing.": (
+            lambda width, heads, side: _count(width, heads, side, proj=False)
+        ),
+        "Q, K and V have a matrix each: three of width × width.": (
+            lambda width, heads, side: _count(width, heads, side, qkv=1)
+        ),
+        "the heads share one width: they divide it among them and do not multiply it.": (
+            lambda width, heads, side: heads * _count(width, 1, side, thresholds=0) + 6
+        ),
+    },
+)
+
+EXERCISES = (NORM, SCORES, WEIGHTS, APART, PARAMETERS)
