@@ -75,7 +75,9 @@ RECIPES = {
         "digits", {"in_channels": 1}, relu_epochs=16, qcfs_epochs=6, images=4000, levels=6
     ),
     "mst-scenes": Recipe("scenes"),
-    "mst-cued-digits": Recipe("cued-digits", relu_epochs=12, qcfs_epochs=6, levels=6),
+    "mst-cued-digits": Recipe(
+        "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0, wake=0.01
+    ),
 }
 
 
