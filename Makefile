@@ -47,7 +47,7 @@ weights: $(READY) ## train the shipped models again from their seeds
 	$(BIN)/mst train --all
 
 lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
-	$(BIN)/mst lesions --all
+	$(BIN)/mst lesions
 
 lock: | $(UV) ## choose the newest versions that fit together, and pin them
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -44,11 +44,7 @@ class Control:
 
 CONTROLS = (
     *(Control(name) for name in RECIPES),
-    *(
-        Control(name, lesion=kind)
-        for name in RECIPES
-        for kind in ("scores", "branch")
-    ),
+    *(Control(name, lesion=kind) for name in RECIPES for kind in ("scores", "branch")),
     Control("mst-scenes", "pure"),
     Control("mst-scenes", "pure", "scores"),
 )

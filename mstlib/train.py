@@ -65,7 +65,7 @@ class Recipe:
     score_cap: float = 4.0
     smoothing: float = 0.05
     weight_decay: float = 0.01
-    wake: float = 0.1
+    wake: float = 0.01
     lesion: str | None = None
     masking: Masking | None = None
 
@@ -74,9 +74,9 @@ RECIPES = {
     "mst-digits": Recipe(
         "digits", {"in_channels": 1}, relu_epochs=16, qcfs_epochs=6, images=4000, levels=6
     ),
-    "mst-scenes": Recipe("scenes"),
+    "mst-scenes": Recipe("scenes", wake=0.1),
     "mst-cued-digits": Recipe(
-        "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0, wake=0.01
+        "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0
     ),
 }
 
