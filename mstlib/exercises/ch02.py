@@ -21,6 +21,17 @@ def _threshold_gradient(x: Tensor, threshold: float, levels: int) -> Tensor:
     return torch.where(step > levels, 1.0, torch.where(step < 0, 0.0, inside))
 
 
+def _inputs(seed: int, shape: tuple[int, ...], threshold: float, levels: int) -> Tensor:
+    """Inputs around [0, θ], none of them on the lowest or the highest step.
+
+    There the value is at the clip exactly, and PyTorch's versions differ in whether a gradient
+    passes.
+    """
+    x = threshold * (3 * torch.rand(shape, generator=_random(seed)) - 1)
+    step = (x * levels / threshold + 0.5).floor()
+    return x + torch.where(step == 0, -1, torch.where(step == levels, 1, 0)) * threshold / levels
+
+
 def _step_only(x: Tensor, threshold: float, levels: int) -> Tensor:
     return ((x * levels / threshold + 0.5).floor() / levels).clamp(0, 1)
 
@@ -38,9 +49,9 @@ GRADIENT = Exercise(
     "what a threshold learns from",
     right=_threshold_gradient,
     cases=lambda: [
-        (3 * torch.rand(300, generator=_random(1)) - 1, 1.0, 8),
-        (6 * torch.rand(20, 15, generator=_random(2)) - 2, 2.0, 4),
-        (torch.rand(300, generator=_random(3)) - 0.3, 0.5, 16),
+        (_inputs(1, (300,), 1.0, 8), 1.0, 8),
+        (_inputs(2, (20, 15), 2.0, 4), 2.0, 4),
+        (_inputs(3, (300,), 0.5, 16), 0.5, 16),
     ],
     mistakes={
         "the term −x/θ is missing: θ stands under x too, and the floor passes gradients through.": (
