@@ -29,11 +29,19 @@ IMAGES = 1000
 
 @dataclass(frozen=True)
 class Control:
-    """One network to train: a model's recipe, a form of attention, and a lasting lesion."""
+    """One network to train: a model's recipe, a form of attention, and a lasting lesion.
+
+    Attributes:
+        model: Whose recipe.
+        attention: ``"softmax"`` or ``"pure"``.
+        lesion: What is silenced from the first step of training to the last, or ``None``.
+        patience: How many times the ReLU epochs of the recipe: can a lesion be learned around?
+    """
 
     model: str
     attention: str = "softmax"
     lesion: str | None = None
+    patience: int = 1
 
     @property
     def recipe(self) -> Recipe:
@@ -47,6 +55,7 @@ CONTROLS = (
     *(Control(name, lesion=kind) for name in RECIPES for kind in ("scores", "branch")),
     Control("mst-scenes", "pure"),
     Control("mst-scenes", "pure", "scores"),
+    Control("mst-scenes", lesion="scores", patience=4),
 )
 
 
@@ -54,9 +63,10 @@ def results(path: Path = RESULTS) -> list[dict[str, object]]:
     """Return the stored results, a row for each control and seed.
 
     Each row has ``model``, ``attention`` ("softmax" or "pure"), ``lesion`` (the lasting one, or
-    ``None``), ``seed``, ``qcfs`` (accuracy in [0, 1]), ``minutes``, ``recipe``; and, where no
-    lesion lasted, ``snn`` ``{T: accuracy}``, ``branch`` and ``scores`` (accuracy after that lesion)
-    and ``silent`` ``{attention layer: share of neurons that never fire}``.
+    ``None``), ``patience`` (1, or how many times the recipe's ReLU epochs), ``seed``, ``qcfs``
+    (accuracy in [0, 1]), ``minutes`` and ``recipe``; and, where no lesion lasted, ``snn``
+    ``{T: accuracy}``, ``branch`` and ``scores`` (accuracy after that lesion) and ``silent``
+    ``{attention layer: share of neurons that never fire}``.
     """
     return json.loads(path.read_text()) if path.exists() else []
 
@@ -105,6 +115,7 @@ def run_controls(
                 "model": control.model,
                 "attention": control.attention,
                 "lesion": control.lesion,
+                "patience": control.patience,
                 "seed": seed,
             }
             rows = results(path)
