@@ -144,7 +144,7 @@ def simulate(
         warnings.warn(
             f"this network was trained with {snn.trained_masking} and is simulated with {masking}: "
             "its scores are off by the ratio of what is kept",
-            stacklevel=2,
+            stacklevel=3,  # past the decorator, to the caller
         )
     set_masking(snn, masking, seed)
     images = images.to(next(snn.parameters()))
