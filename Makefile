@@ -38,6 +38,8 @@ test: $(READY) ## check style, book, library and every notebook; sum up at the e
 	$(BIN)/python tools/check.py
 
 lab: $(READY) ## open the notebooks in JupyterLab
+	@# JupyterLab hides the figures of notebooks that it does not trust, until they are run.
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab notebooks
 
 notebooks: $(READY) ## run every notebook again and store its outputs

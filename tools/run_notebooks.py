@@ -23,6 +23,7 @@ def run(path: Path) -> None:
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,
+        coalesce_streams=True,  # or printed lines are cut up differently in every run
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
