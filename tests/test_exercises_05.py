@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from reading import answer_names, definition, solution
 from timm.models.swin_transformer import window_partition
 from torch import nn
 
@@ -11,6 +12,7 @@ from mstlib.models.layers import TokenNorm
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.neurons import integrate_and_fire
 
+NOTEBOOK = "05_masked_spiking_transformer.ipynb"
 NUMBERS = [exercise.number for exercise in EXERCISES]
 
 
@@ -125,3 +127,14 @@ def test_wrong_answers_are_refused_with_help(number, answer, help_):
 def test_every_exercise_knows_enough_mistakes_and_an_empty_stub(number):
     assert len(find(number).mistakes) >= 3
     assert not check(number, lambda *arguments: ...).attempted
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_hidden_solution_passes(number):
+    to_windows = definition(NOTEBOOK, "to_windows")
+    result = check(number, solution(NOTEBOOK, number, torch=torch, to_windows=to_windows))
+    assert result.passed, result.message
+
+
+def test_the_notebook_asks_every_exercise():
+    assert list(answer_names(NOTEBOOK)) == NUMBERS
