@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 
 from mstlib import data
 from mstlib.lesions import lesion
-from mstlib.masking import Masking, set_masking
+from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, WindowAttention
 from mstlib.qcfs import QCFS
 
@@ -208,7 +208,6 @@ def positive_thresholds(model: nn.Module, score_cap: float) -> Iterator[None]:
 
     Args:
         model: The network.
-        spread: Width of the random rounding in the second part (see `QCFS`).
         score_cap: Upper limit of the θ of attention scores that enter a softmax.
     """
     nodes = _nodes(model)
@@ -272,10 +271,14 @@ def fit(
         optimiser.load_state_dict(loaded["optimiser"])
         schedule.load_state_dict(loaded["schedule"])
         losses = loaded["losses"]
+        torch.set_rng_state(loaded["random"])
     loss_of = nn.CrossEntropyLoss(label_smoothing=smoothing)
     penalty = Wake(model) if wake > 0 else None
+    masks = [m for m in model.modules() if isinstance(m, RandomSpikeMask)]
     for epoch in range(len(losses), epochs):
         model.train()
+        for mask in masks:  # a mask counts its calls as steps; a resumed one has not made them
+            mask.begin(range(epoch * batches_an_epoch, epoch * batches_an_epoch + 1), range(0))
         total = 0.0
         label = f"{part} epoch {epoch + 1}/{epochs}"
         for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
@@ -296,6 +299,7 @@ def fit(
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
                 "losses": losses,
+                "random": torch.get_rng_state(),  # QCFS's spread draws from it
             },
         )
     if penalty is not None:
