@@ -1,0 +1,98 @@
+"""The shipped models: whole, small, right, and with an attention that matters."""
+
+import hashlib
+import json
+import math
+
+import pytest
+import torch
+
+import mstlib
+from mstlib import data
+from mstlib.checkpoints import WEIGHTS, manifest
+from mstlib.lesions import lesion
+from mstlib.train import accuracy
+
+# On the whole test set; zeroing the attention branch, and the scores, must cost this much.
+TARGETS = {"mst-digits": 0.98, "mst-scenes": 0.97, "mst-cued-digits": 0.96}
+COSTS = {"branch": 0.50, "scores": 0.30}
+SPIKING_IMAGES = 300
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def shipped(request):
+    """A model, the test images of its data set, and their labels."""
+    name = request.param
+    return name, mstlib.load(name), *data.load(name.removeprefix("mst-"), "test")
+
+
+def test_these_and_no_others_are_shipped():
+    assert mstlib.available() == sorted(TARGETS)
+
+
+def test_the_file_is_small_and_the_one_on_record(shipped):
+    content = (WEIGHTS / f"{shipped[0]}.safetensors").read_bytes()
+    assert len(content) <= 2e6
+    assert hashlib.sha256(content).hexdigest() == manifest()[shipped[0]]["sha256"]
+
+
+def test_the_qcfs_network_reaches_its_target(shipped):
+    name, ann, images, labels = shipped
+    assert accuracy(ann, images, labels) >= TARGETS[name]
+
+
+def test_the_spiking_network_comes_as_near_as_sampling_allows(shipped):
+    """On the same images the two differ by half a point at most, give or take the sample.
+
+    The networks disagree on a few images; their number is a Poisson count, and three of its
+    standard deviations around half a point of the images is what chance may add.
+    """
+    _, ann, images, labels = shipped
+    x, y = images[:SPIKING_IMAGES], labels[:SPIKING_IMAGES]
+    spiking = mstlib.simulate(mstlib.convert(ann), x, 64).accuracy(y)
+    allowed = 0.005 * len(y)
+    allowed += 3 * math.sqrt(allowed)
+    assert abs(float(spiking[63]) - accuracy(ann, x, y)) * len(y) <= allowed
+    allowed = 0.03 * len(y)
+    allowed += 3 * math.sqrt(allowed)
+    assert (accuracy(ann, x, y) - float(spiking[15])) * len(y) <= allowed
+
+
+@pytest.mark.parametrize("kind", COSTS)
+def test_attention_matters_where_the_task_needs_it(shipped, kind):
+    name, ann, images, labels = shipped
+    whole = accuracy(ann, images, labels)
+    with lesion(ann, kind):
+        hurt = accuracy(ann, images, labels)
+    if name == "mst-digits":  # a bag of parts: nothing is promised of it
+        assert hurt <= whole + 0.01
+    else:
+        assert whole - hurt >= COSTS[kind]
+
+
+@pytest.mark.parametrize("name", ["mst-scenes", "mst-cued-digits"])
+def test_few_attention_neurons_never_fire(name):
+    ann = mstlib.load(name)
+    images, _ = data.load(name.removeprefix("mst-"), "test", SPIKING_IMAGES)
+    run = mstlib.simulate(mstlib.convert(ann), images, 32)
+    silent = {layer: share for layer, share in run.silent.items() if ".attn." in layer}
+    assert max(silent.values()) <= 0.10, silent
+
+
+def test_evaluate_from_the_command_line(capsys):
+    from mstlib.cli import main
+
+    words = "evaluate mst-digits --data digits --steps 8 --mask attention=0.5 --images 32 --json"
+    assert main(words.split()) == 0
+    report = json.loads(capsys.readouterr().out)
+    images, labels = data.load("digits", "test", 32)
+    snn = mstlib.convert(mstlib.load("mst-digits"))
+    run = mstlib.simulate(snn, images, 8, mstlib.Masking(attention=0.5))
+    assert report["accuracy_by_step"] == pytest.approx(run.accuracy(labels).tolist(), abs=1e-6)
+    assert report["accuracy_by_step"][-1] > 0.2
+    assert report["power_alpha_watts"] == pytest.approx(run.power())
+
+
+def test_the_parameters_fit_a_laptop(shipped):
+    assert 100_000 < sum(p.numel() for p in shipped[1].parameters()) < 400_000
+    assert all(torch.isfinite(p).all() for p in shipped[1].parameters())
