@@ -120,7 +120,7 @@ class IFNeuron(nn.Module):
             torch.ge(self.v, theta, out=spikes[t])
             self.v.addcmul_(spikes[t], theta, value=-1)
         self._count(spikes)
-        return (spikes * theta).reshape(current.shape)
+        return spikes.mul_(theta).view(current.shape)
 
     def _count(self, spikes: Tensor) -> None:
         by_step = spikes.sum(1).long()  # (T, neurons): small floats up to B, so the sum is exact
