@@ -26,11 +26,10 @@ def tiny(seed: int = 0, levels: int = 4, **changes: object) -> MaskedSpikingTran
                 nn.init.normal_(module.bias, std=0.3)
                 nn.init.normal_(module.running_mean, std=0.3)
                 nn.init.uniform_(module.running_var, 0.3, 2.0)
-            if isinstance(module, WindowAttention):
-                nn.init.normal_(module.qkv.bias, std=0.3)
-                nn.init.normal_(module.proj.bias, std=0.3)
-                if module.softmax is not None:
-                    nn.init.normal_(module.relative_position_bias_table, std=0.5)
+            elif isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.normal_(module.bias, std=0.3)
+            elif isinstance(module, WindowAttention) and module.softmax is not None:
+                nn.init.normal_(module.relative_position_bias_table, std=0.5)
         calibrate(model, torch.randn(64, *model.input_shape), levels, percentile=98)
     model.config = replace(model.config, levels=levels)
     return model.eval()
