@@ -62,7 +62,7 @@ def test_accuracy_survives_the_conversion(name, seed):
 
 @pytest.mark.parametrize("name", BEST)
 def test_spikes_and_qcfs_agree_in_the_shipped_network_and_over_seeds(name):
-    """Within half a point either way: a spiking network may also be a little better than its ANN."""
+    """Within half a point either way: spikes may also do a little better than QCFS."""
     gains = {seed: percent(r["snn"]["64"] - r["qcfs"]) for seed, r in rows(name).items()}
     assert abs(gains[manifest()[name]["seed"]]) <= 0.5
     assert abs(fmean(gains.values())) <= 0.5
