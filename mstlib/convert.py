@@ -213,15 +213,14 @@ def audit(snn: SpikingNetwork, images: Tensor | None = None, steps: int = 16) ->
         if snn.input_shape is None:
             raise ValueError("this network does not say what images it takes: pass some")
         images = torch.randn(2, *snn.input_shape, generator=torch.Generator().manual_seed(0))
-    parameter = next(snn.parameters())
-    images = images.to(parameter)
+    images = images.to(next(iter(snn.neurons.values())).threshold)
     edges = Audit()
 
     def watch(name: str) -> object:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             for operand, x in enumerate(inputs):
                 shape = tuple(x.shape[1:])
-                edges.append(Edge(name, operand, _kind(x), shape))
+                edges.append(Edge(name, operand, signal_kind(x), shape))
 
         return hook
 
@@ -244,7 +243,8 @@ def _watched(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def _kind(x: Tensor) -> str:
+def signal_kind(x: Tensor) -> str:
+    """Name what a signal is, by its values: "binary", "scaled binary" or "real"."""
     values = x.unique()
     if len(values) > 2 or (len(values) == 2 and 0 not in values):
         return "real"

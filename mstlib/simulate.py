@@ -152,7 +152,7 @@ def simulate(
             stacklevel=3,  # past the decorator, to the caller
         )
     set_masking(snn, masking, seed)
-    images = images.to(next(snn.parameters()))
+    images = images.to(next(iter(snn.neurons.values())).threshold)
     snn.eval()
     try:
         parts = [

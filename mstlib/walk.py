@@ -10,7 +10,7 @@ import re
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mstlib.convert import SpikingNetwork, _kind, convert
+from mstlib.convert import SpikingNetwork, convert, signal_kind
 from mstlib.models.layers import Product, ReadoutNorm, Sum
 from mstlib.neurons import IFNeuron
 from mstlib.simulate import simulate
@@ -96,7 +96,7 @@ def walk(model: nn.Module, images: Tensor, steps: int = 32) -> list[dict[str, ob
                     "name": name,
                     "kind": _kind_here(name, kind),
                     "shape": [windows, *shape] if windows > 1 else shape,
-                    "signal": _kind(output),
+                    "signal": signal_kind(output),
                     **_place(name),
                     **_words(name),
                 }
