@@ -136,6 +136,8 @@ def load_official(
         if name.endswith(("attn_mask", "relative_position_index")):
             continue  # derived from the shape, not learned
         if name.endswith("_if.up"):
+            if value.numel() != 1:
+                raise CheckpointError(f"{named}: {name} must be one number, not {value.numel()}")
             name, value = name.removesuffix("up") + "threshold", value.reshape(())
         state[name] = value
     config = _infer_config(state, image_size, levels, named)
@@ -219,7 +221,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as trouble:
         first = str(trouble).split("\n")[0]
         raise CheckpointError(
-            f"{path.name} holds more than tensors, and reading it would run code: refused ({first})"
+            f"{path.name} holds more than tensors, and reading it would run code, or is damaged: "
+            f"refused ({first})"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError) as trouble:
         raise CheckpointError(f"{path.name} is damaged or truncated: {trouble}") from None

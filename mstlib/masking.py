@@ -41,10 +41,10 @@ class Masking:
         for kind in KINDS:
             check_ratio(getattr(self, kind), f"Masking({kind}=…)")
         if self.blocks is not None:
-            blocks = tuple(sorted(set(self.blocks)))
+            blocks = tuple(self.blocks) if isinstance(self.blocks, Iterable) else (None,)
             if not all(isinstance(b, int) and b >= 0 for b in blocks):
                 raise ValueError(f"blocks must be whole numbers >= 0, not {self.blocks!r}")
-            object.__setattr__(self, "blocks", blocks)
+            object.__setattr__(self, "blocks", tuple(sorted(set(blocks))))
 
     def ratio(self, kind: str, block: int) -> float:
         """Return the ratio for one kind of site ("attention", "mlp", "conv") in one block."""
@@ -136,7 +136,7 @@ class RandomSpikeMask(nn.Module):
             images = self.images or range(len(x))
             units = x.numel() // (len(self.steps) * len(images))
             numbers = mask_numbers(self.seed, self.site, self.steps, images, units, x.device)
-            x = x * (numbers >= round(self.ratio * 2**_BITS)).view(x.shape)
+            x = x * (numbers >= int(self.ratio * 2**_BITS)).view(x.shape)
             if not self.images:  # outside a simulation each call is a step of its own
                 self.steps = range(self.steps.start + 1, self.steps.stop + 1)
             self.delivered += int(torch.count_nonzero(x))

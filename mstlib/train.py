@@ -82,7 +82,10 @@ RECIPES = {
 
 
 class Positive(nn.Module):
-    """A positive number, learned through its logarithm, with an upper limit."""
+    """A positive number, learned through its logarithm, with an upper limit.
+
+    A number that starts above the limit stays at it: there is no gradient beyond.
+    """
 
     def __init__(self, limit: float = float("inf")) -> None:
         super().__init__()
