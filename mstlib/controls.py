@@ -47,7 +47,12 @@ class Control:
     def recipe(self) -> Recipe:
         """Its recipe."""
         base = RECIPES[self.model]
-        return replace(base, model=base.model | {"attention": self.attention}, lesion=self.lesion)
+        return replace(
+            base,
+            model=base.model | {"attention": self.attention},
+            lesion=self.lesion,
+            relu_epochs=base.relu_epochs * self.patience,
+        )
 
 
 CONTROLS = (
@@ -55,7 +60,7 @@ CONTROLS = (
     *(Control(name, lesion=kind) for name in RECIPES for kind in ("scores", "branch")),
     Control("mst-scenes", "pure"),
     Control("mst-scenes", "pure", "scores"),
-    Control("mst-scenes", lesion="scores", patience=4),
+    *(Control("mst-scenes", form, "scores", patience=4) for form in ("softmax", "pure")),
 )
 
 

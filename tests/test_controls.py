@@ -73,3 +73,10 @@ def test_controls_cover_what_the_chapter_tells():
 
 def test_no_file_means_no_results(tmp_path):
     assert results(tmp_path / "none.json") == []
+
+
+def test_patience_trains_for_longer():
+    short, patient = Control("mst-scenes", lesion="scores"), Control("mst-scenes", patience=4)
+    assert patient.recipe.relu_epochs == 4 * short.recipe.relu_epochs == 24
+    assert short.recipe.lesion == "scores"
+    assert patient.recipe.lesion is None
