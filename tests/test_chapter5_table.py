@@ -17,6 +17,9 @@ NOTEBOOK = Path(__file__).parent.parent / "notebooks/05_masked_spiking_transform
 BEST = {"mst-digits": 98.0, "mst-scenes": 97.0, "mst-cued-digits": 96.0}
 NEEDY = ("mst-scenes", "mst-cued-digits")  # tasks that need attention
 SEEDED = [(name, seed) for name in BEST for seed in controls.SEEDS]
+BETTER_AS_SPIKES = pytest.mark.xfail(
+    strict=True, reason="this one is 0.7 point better in spikes than with QCFS: beyond half a point"
+)
 
 
 def rows(
@@ -58,6 +61,18 @@ def test_accuracy_survives_the_conversion(name, seed):
     assert qcfs >= BEST[name]
     assert snn[64] >= qcfs - 0.5
     assert snn[16] >= qcfs - 3
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param(*key, marks=BETTER_AS_SPIKES if key == ("mst-digits", 2) else ())
+        for key in SEEDED
+    ],
+)
+def test_spikes_agree_with_qcfs_either_way(name, seed):
+    row = rows(name)[seed]
+    assert abs(percent(row["snn"]["64"] - row["qcfs"])) <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("name", BEST)
