@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from mstlib.masking import KINDS, Masking
@@ -132,7 +133,7 @@ def parse_masking(words: Sequence[str]) -> Masking:
 
 def _train(options: argparse.Namespace) -> None:
     from mstlib.checkpoints import WEIGHTS, save_shipped
-    from mstlib.train import RECIPES, describe, train
+    from mstlib.train import RECIPES, train
 
     names = list(RECIPES) if options.all else options.models
     if not names:
@@ -144,7 +145,7 @@ def _train(options: argparse.Namespace) -> None:
     for name in names:
         state = Path(".training") / f"{name}-{options.seed}"
         model = train(RECIPES[name], options.seed, state=state, progress=True)
-        about = {"recipe": describe(RECIPES[name]), "seed": options.seed}
+        about = {"recipe": asdict(RECIPES[name]), "seed": options.seed}
         print(f"{name}: {save_shipped(name, model, about, folder)}")
 
 

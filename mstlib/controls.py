@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mstlib import data
@@ -19,7 +19,7 @@ from mstlib.convert import convert
 from mstlib.lesions import lesion
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.simulate import simulate
-from mstlib.train import RECIPES, Recipe, accuracy, describe, train
+from mstlib.train import RECIPES, Recipe, accuracy, train
 
 RESULTS = WEIGHTS / "controls.json"
 SEEDS = (0, 1, 2)
@@ -115,7 +115,7 @@ def run_controls(
     """
     for seed in seeds:
         for control in controls:
-            recipe = json.loads(json.dumps(describe(control.recipe)))
+            recipe = json.loads(json.dumps(asdict(control.recipe)))
             key = {
                 "model": control.model,
                 "attention": control.attention,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -153,8 +153,8 @@ def train(
     set_masking(model, None)
     model.config = replace(model.config, levels=recipe.levels)
     model.trained_masking = recipe.masking
-    for part in ("ReLU", "QCFS"):
-        if state is not None:
+    if state is not None:
+        for part in ("ReLU", "QCFS"):
             _part(state, part).unlink(missing_ok=True)
     return model.eval()
 
@@ -180,7 +180,7 @@ def initialise(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, images: Tensor, levels: int, percentile: float = 99.9) -> None:
+def calibrate(model: nn.Module, images: Tensor, levels: int, percentile: float = 99.0) -> None:
     """Turn ReLU activations into QCFS, with θ at a percentile of what each ReLU puts out.
 
     Args:
@@ -235,7 +235,7 @@ def fit(
     *,
     part: str = "train",
     smoothing: float = 0.0,
-    weight_decay: float = 0.05,
+    weight_decay: float = 0.01,
     wake: float = 0.0,
     state: Path | None = None,
     progress: bool = False,
@@ -434,8 +434,3 @@ def _load_state(path: Path | None) -> dict | None:
 
 def _part(state: Path, part: str) -> Path:
     return state.with_suffix(f".{part}.pt")
-
-
-def describe(recipe: Recipe) -> dict[str, object]:
-    """Return the recipe as plain values, for the record that travels with the weights."""
-    return asdict(recipe)

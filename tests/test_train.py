@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,6 @@ from mstlib.train import (
     Recipe,
     accuracy,
     calibrate,
-    describe,
     fit,
     initialise,
     jitter,
@@ -292,7 +291,7 @@ def test_accuracy_counts_right_answers():
     assert accuracy(model, images, answers) == 0.7
 
 
-def test_recipes_describe_themselves_as_plain_values():
+def test_recipes_are_plain_values():
     for name, recipe in RECIPES.items():
         assert name.removeprefix("mst-") == recipe.data
-        assert json.loads(json.dumps(describe(recipe)))["data"] == recipe.data
+        assert json.loads(json.dumps(asdict(recipe)))["data"] == recipe.data
