@@ -81,6 +81,20 @@ class SpikingNetwork(nn.Module):
         """Run one chunk of time: ``(T·B, C, H, W)`` to logits ``(T·B, classes)``."""
         return self.net(images)
 
+    def advance(self, images: Tensor, steps: range, which: range) -> Tensor:
+        """Show images for some more time steps, the same at each.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            steps: The numbers of these steps within the run.
+            which: The positions of these images within the run.
+
+        Returns:
+            Logits of each step, ``(len(steps), B, classes)``.
+        """
+        self.begin(steps, which)
+        return self(images.repeat(len(steps), 1, 1, 1)).view(len(steps), len(images), -1)
+
 
 def convert(ann: nn.Module, fold: bool = True) -> SpikingNetwork:
     """Convert a trained QCFS network into a spiking one (Eq. 4 and 5).
@@ -227,8 +241,7 @@ def audit(snn: SpikingNetwork, images: Tensor | None = None, steps: int = 16) ->
     handles = [m.register_forward_pre_hook(watch(name)) for name, m in _watched(snn.net)]
     try:
         snn.reset()
-        snn.begin(range(steps), range(len(images)))
-        snn(images.repeat(steps, 1, 1, 1))
+        snn.advance(images, range(steps), range(len(images)))
     finally:
         for handle in handles:
             handle.remove()

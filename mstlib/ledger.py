@@ -333,10 +333,9 @@ def _averages(
             for last, taken in pairwise((0, *steps)):
                 for t in range(last, taken, chunk):
                     now = range(t, min(t + chunk, taken))
-                    snn.begin(now, which)
                     for each in sums:
                         each.begin(len(now))
-                    snn(x.repeat(len(now), 1, 1, 1))
+                    snn.advance(x, now, which)
                 for (name, module), each in zip(watched, sums, strict=True):
                     yield taken, name, module, [total / taken for total in each.totals]
         finally:

@@ -196,9 +196,7 @@ def _simulate_batch(
     try:
         for t in range(0, steps, chunk):
             now = range(t, min(t + chunk, steps))
-            snn.begin(now, which)
-            out = snn(x.repeat(len(now), 1, 1, 1))
-            logits.append(out.view(len(now), len(x), -1))
+            logits.append(snn.advance(x, now, which))
     finally:
         for handle in handles:
             handle.remove()
