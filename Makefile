@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := .boot/bin/uv
 READY  := $(VENV)/.ready
+BENCH  := .venv-bench
 PAGE    = $(CURDIR)/_build/html/index.html
 
 # Without this, uv trusts only its own certificates and fails behind a company's proxy.
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks weights lesions lock lint serve clean
+.PHONY: help book test lab notebooks weights lesions bench lock lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,8 +52,18 @@ weights: $(READY) ## train the shipped models again from their seeds
 lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
 	$(BIN)/mst lesions
 
+# Its own environment: the locked one stays as the tests know it.
+$(BENCH)/.ready: requirements-bench.lock | $(UV)
+	test -x $(BENCH)/bin/python || $(UV) venv -q --no-project --python $(PYTHON) $(BENCH)
+	$(UV) pip sync -q --require-hashes --python $(BENCH)/bin/python requirements-bench.lock
+	@touch $@
+
+bench: $(BENCH)/.ready ## time the engine against a plain loop, SpikingJelly and bare matrix products
+	PYTHONPATH=$(CURDIR) $(BENCH)/bin/python tools/bench.py $(ARGS)
+
 lock: | $(UV) ## choose the newest versions that fit together, and pin them
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra bench -c requirements.lock --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements-bench.lock
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check
