@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,8 @@ class _Recorder(TorchDispatchMode):
             self.products.append(Product(kind, tuple(tuple(x.shape) for x in operands)))
         elif kind == "convolution":
             shapes = tuple(tuple(x.shape) for x in operands[:2])
-            self.products.append(Product(kind, shapes, tuple(args[3:])))
+            options = (tuple(a) if isinstance(a, list) else a for a in args[3:])
+            self.products.append(Product(kind, shapes, tuple(options)))
         return op(*args, **(kwargs or {}))
 
 
@@ -77,16 +79,14 @@ class Floor:
     def __init__(self, ann: nn.Module, images: Tensor, steps: int) -> None:
         total = len(images) * steps
         made = products(ann)
-        trials = {}
-        for block in (n for n in BLOCKS if total % n == 0):
-            chosen = [_quickest(product, block) for product in made]
-            trials[block] = sum(seconds for _, _, seconds in chosen) / block, chosen
-        self.block = min(trials, key=lambda n: trials[n][0])
-        chosen = trials[self.block][1]
-        self._work = [work for _, work, _ in chosen]
-        self._repeats = total // self.block
-        names = [way for way, _, _ in chosen]
+        blocks = [n for n in BLOCKS if total % n == 0]
+        self.block = min(blocks, key=lambda n: sum(_quickest(p, n)[1] for p in made) / n)
+        names = [_quickest(product, self.block)[0] for product in made]
         self.ways = {way: names.count(way) for way in sorted(set(names))}
+        self._work = [
+            _ways(product, self.block)[way] for product, way in zip(made, names, strict=True)
+        ]
+        self._repeats = total // self.block
 
     @torch.no_grad()
     def __call__(self) -> None:
@@ -96,16 +96,15 @@ class Floor:
                 work()
 
 
+@cache
 @torch.no_grad()
-def _quickest(product: Product, block: int) -> tuple[str, Callable, float]:
-    """Try the ways to compute a product for a block; return the best, its work and its seconds."""
-    best = ("", None, float("inf"))
+def _quickest(product: Product, block: int) -> tuple[str, float]:
+    """Try the ways to compute a product for a block; return the best and its seconds."""
+    trials = {}
     for way, work in _ways(product, block).items():
         work()
-        seconds = min(_seconds(work) for _ in range(3))
-        if seconds < best[2]:
-            best = (way, work, seconds)
-    return best
+        trials[way] = min(_seconds(work) for _ in range(3))
+    return min(trials.items(), key=lambda trial: trial[1])
 
 
 def _seconds(work: Callable) -> float:
