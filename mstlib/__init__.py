@@ -17,11 +17,13 @@ from mstlib._version import __version__
 from mstlib.checkpoints import CheckpointError, available, load_official
 from mstlib.checkpoints import load_shipped as load
 from mstlib.convert import ConversionError, audit, convert
+from mstlib.early_exit import Confidence
 from mstlib.masking import Masking
 from mstlib.simulate import Run, simulate
 
 __all__ = [
     "CheckpointError",
+    "Confidence",
     "ConversionError",
     "Masking",
     "Run",

@@ -7,7 +7,7 @@ neurons with the same θ, and each BatchNorm that stands next to a linear layer 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import Product, ReadoutNorm, Sum
+from mstlib.models.layers import PointwiseLinear, Product, ReadoutNorm, Sum
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -30,7 +30,7 @@ CONVERTIBLE = (
     nn.Flatten,
     nn.Identity,
     nn.Dropout,  # the identity in evaluation mode
-    nn.Softmax,  # on real-valued scores: not spikes, and the audit says so
+    nn.Softmax,  # gives real values: not spikes, and the audit says so
     QCFS,
     RandomSpikeMask,
     Product,
@@ -70,7 +70,16 @@ class SpikingNetwork(nn.Module):
         for part in (*self.neurons.values(), *self.masks.values()):
             part.reset()
 
-    def begin(self, steps: range, images: range) -> None:
+    def replica(self) -> SpikingNetwork:
+        """Return a copy that shares all weights, with potentials, counts and masks of its own."""
+        return copy.deepcopy(self, {id(x): x for x in (*self.parameters(), *self.buffers())})
+
+    def keep(self, images: Tensor) -> None:
+        """Go on with some of the images only: those of a boolean ``(B,)``."""
+        for neuron in self.neurons.values():
+            neuron.v = neuron.v[images.to(neuron.v.device)]
+
+    def begin(self, steps: range, images: Sequence[int]) -> None:
         """Tell neurons and masks which time steps and images the next input stacks."""
         for neuron in self.neurons.values():
             neuron.begin(len(steps), len(images))
@@ -81,7 +90,7 @@ class SpikingNetwork(nn.Module):
         """Run one chunk of time: ``(T·B, C, H, W)`` to logits ``(T·B, classes)``."""
         return self.net(images)
 
-    def advance(self, images: Tensor, steps: range, which: range) -> Tensor:
+    def advance(self, images: Tensor, steps: range, which: Sequence[int]) -> Tensor:
         """Show images for some more time steps, the same at each.
 
         Args:
@@ -121,6 +130,10 @@ def convert(ann: nn.Module, fold: bool = True) -> SpikingNetwork:
         for name, child in list(parent.named_children()):
             if isinstance(child, QCFS):
                 setattr(parent, name, IFNeuron(child.threshold))
+            elif isinstance(child, nn.Linear):
+                setattr(parent, name, PointwiseLinear.of(child))
+        if hasattr(parent, "to_spikes"):
+            parent.to_spikes()
     return SpikingNetwork(net)
 
 

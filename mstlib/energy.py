@@ -27,7 +27,7 @@ def power(run: Run, alpha: float = 1.0) -> float:
     """
     if not alpha > 0:
         raise ValueError(f"alpha must be a positive energy in joules, not {alpha!r}")
-    spikes_a_step = sum(run.spike_counts.values()) / (run.steps * run.images)
+    spikes_a_step = sum(run.spike_counts.values()) / run.image_steps
     return spikes_a_step / STEP_SECONDS * alpha
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib.convert import SpikingNetwork
-from mstlib.models.layers import Product, ReadoutNorm
+from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS, qcfs
 from mstlib.simulate import Run, check_images, simulate
@@ -243,9 +243,14 @@ def repair(
         return output if isinstance(owed, int) else _shift(output, -owed, steps)
 
     handles = [module.register_forward_hook(take_back) for _, module in _lossy(snn)]
+    softmaxes = [module for module in snn.modules() if isinstance(module, SpikeSoftmax)]
     try:
+        for softmax in softmaxes:
+            softmax.binary = False  # what is taken back from a score moves it off 0 and θ
         return simulate(snn, images, steps, batch_size=batch_size, chunk=steps)
     finally:
+        for softmax in softmaxes:
+            softmax.binary = True
         for handle in handles:
             handle.remove()
 
@@ -274,7 +279,8 @@ def _gaps(
         cause = next(c for kind, c in _ONE_CAUSE.items() if isinstance(module, kind))
         dtype = next((p.dtype for p in module.parameters()), output.dtype)
         # Not module(...): the hooks that watch it must not see this.
-        exact = module.forward(*(x.to(dtype) for x in inputs)).double()
+        function = module.smooth if isinstance(module, SpikeSoftmax) else module.forward
+        exact = function(*(x.to(dtype) for x in inputs)).double()
         yield cause, output - exact, exact
 
 

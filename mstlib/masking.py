@@ -8,14 +8,18 @@ gives the same result however it is cut into chunks of time or batches, and in a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mstlib.kernels import compiled_for, drop
+
 KINDS = ("attention", "mlp", "conv")
 _BITS = 24  # a mask ratio is resolved to 2^-24
+_SEEDS = 0x7FFFFFFF  # the bits of a seed that count
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def mask_numbers(
     seed: int,
     site: int,
     steps: range,
-    images: range,
+    images: Sequence[int],
     units: int,
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -89,10 +93,9 @@ def mask_numbers(
         int32 tensor ``(len(steps), len(images), units)``.
     """
     axis = {"dtype": torch.int32, "device": device}
-    head = _mix(torch.tensor(seed & 0x7FFFFFFF, **axis) + 0x5BD1E995)
+    head = _mix(torch.tensor(seed & _SEEDS, **axis) + 0x5BD1E995)
     head = _mix(head ^ torch.tensor(site, **axis))
-    step = torch.arange(steps.start, steps.stop, **axis)
-    image = torch.arange(images.start, images.stop, **axis)
+    step, image = torch.tensor(steps, **axis), torch.tensor(images, **axis)
     head = _mix(_mix(head ^ step)[:, None] ^ image)
     return (_mix(head[..., None] ^ torch.arange(units, **axis)) >> 8) & 0xFFFFFF
 
@@ -126,7 +129,7 @@ class RandomSpikeMask(nn.Module):
         """Take this site's ratio from `masking`; start its random numbers at `seed`."""
         self.ratio, self.seed = masking.ratio(self.kind, self.block), seed
 
-    def begin(self, steps: range, images: range) -> None:
+    def begin(self, steps: range, images: Sequence[int]) -> None:
         """Say which time steps and images the next input holds (no images: count them)."""
         self.steps, self.images = steps, images
 
@@ -134,12 +137,22 @@ class RandomSpikeMask(nn.Module):
         """Mask ``(T·B·w, ...)``, the same shape; returns `x` itself at ratio 0."""
         if self.ratio > 0:
             images = self.images or range(len(x))
-            units = x.numel() // (len(self.steps) * len(images))
-            numbers = mask_numbers(self.seed, self.site, self.steps, images, units, x.device)
-            x = x * (numbers >= int(self.ratio * 2**_BITS)).view(x.shape)
+            stacked = x.reshape(len(self.steps), len(images), -1)
+            limit = int(self.ratio * 2**_BITS)
+            if compiled_for(x) and not x.requires_grad:
+                passed = torch.empty_like(stacked)
+                which = (np.array(axis, dtype=np.uint32) for axis in (self.steps, images))
+                self.delivered += drop(
+                    stacked.numpy(), self.seed & _SEEDS, self.site, *which, limit, passed.numpy()
+                )
+            else:
+                units = stacked.shape[-1]
+                numbers = mask_numbers(self.seed, self.site, self.steps, images, units, x.device)
+                passed = stacked * (numbers >= limit)
+                self.delivered += int(torch.count_nonzero(passed))
+            x = passed.view(x.shape)
             if not self.images:  # outside a simulation each call is a step of its own
                 self.steps = range(self.steps.start + 1, self.steps.stop + 1)
-            self.delivered += int(torch.count_nonzero(x))
         return x
 
     def extra_repr(self) -> str:

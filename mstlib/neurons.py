@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mstlib.kernels import compiled_for, fire
+
 RESETS = ("soft", "zero")
 
 
@@ -87,7 +89,7 @@ class IFNeuron(nn.Module):
         threshold: θ, a scalar tensor.
         v: Membrane potential ``(B, neurons)``, or ``None`` before the first chunk.
         counts: Spikes by neuron, ``(neurons,)``, summed over images and steps since `reset`.
-        step_counts: Spikes by time step, one tensor ``(T,)`` a chunk, summed over images.
+        step_counts: Spikes at each time step since `reset`, summed over images and neurons.
     """
 
     def __init__(self, threshold: Tensor) -> None:
@@ -101,7 +103,7 @@ class IFNeuron(nn.Module):
         """Forget the membrane potential and the counts; the next input starts at θ/2."""
         self.v: Tensor | None = None
         self.counts: Tensor | None = None
-        self.step_counts: list[Tensor] = []
+        self.step_counts: list[int] = []
         self.images = 1
 
     def begin(self, steps: int, images: int) -> None:
@@ -111,22 +113,30 @@ class IFNeuron(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """Integrate a chunk of time, ``(T·B·w, ...)`` to the same shape; θ·spikes (Eq. 2, 3)."""
         flat = current.reshape(self.steps, self.images, -1)
-        theta = self.threshold
         if self.v is None:
-            self.v = torch.zeros_like(flat[0]) + theta / 2
+            self.v = torch.zeros_like(flat[0]) + self.threshold / 2
+            self.counts = torch.zeros(flat.shape[-1], dtype=torch.int32, device=flat.device)
         spikes = torch.empty_like(flat)
-        for t in range(self.steps):
-            self.v += flat[t]
-            torch.ge(self.v, theta, out=spikes[t])
-            self.v.addcmul_(spikes[t], theta, value=-1)
-        self._count(spikes)
-        return spikes.mul_(theta).view(current.shape)
+        by_step = torch.zeros(self.steps, dtype=torch.int32, device=flat.device)
+        if compiled_for(flat):
+            arrays = (x.numpy() for x in (flat, self.v, spikes, self.counts, by_step))
+            fire(*arrays, self.threshold.item())
+        else:
+            self._fire(flat, spikes, by_step)
+        # Numbers and no tensors: small ones, kept, would split the memory that a chunk frees.
+        self.step_counts += by_step.tolist()
+        return spikes.view(current.shape)
 
-    def _count(self, spikes: Tensor) -> None:
-        by_step = spikes.sum(1).long()  # (T, neurons): small floats up to B, so the sum is exact
-        by_neuron = by_step.sum(0)
-        self.counts = by_neuron if self.counts is None else self.counts + by_neuron
-        self.step_counts.append(by_step.sum(1))
+    def _fire(self, current: Tensor, spikes: Tensor, by_step: Tensor) -> None:
+        """Do with tensor operations what `mstlib.kernels.fire` does, on any device."""
+        for t, x in enumerate(current):
+            self.v += x
+            torch.ge(self.v, self.threshold, out=spikes[t])
+            self.v.addcmul_(spikes[t], self.threshold, value=-1)
+        counts = spikes.sum(1).int()  # (T, neurons): small floats up to B, so the sum is exact
+        self.counts += counts.sum(0)
+        by_step += counts.sum(1)
+        spikes *= self.threshold
 
     def extra_repr(self) -> str:
         """Show θ."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+import os
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor
 
 from mstlib.convert import SpikingNetwork
+from mstlib.early_exit import Confidence
 from mstlib.energy import power
 from mstlib.masking import Masking, set_masking
 
-CACHED_ROWS = 128  # images times steps in one chunk: the quickest on the processors we measured
+# Pixels (times images, times steps) of a chunk, and images of a batch: the quickest we measured.
+# With more, the activations leave the processor's cache; with fewer, calls cost more than work.
+CHUNK_PIXELS = 2**17
+BATCH = 16
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 @dataclass
@@ -30,6 +42,9 @@ class Run:
         spikes: ``{layer: bool (T, B, neurons)}`` of the layers that were to be recorded.
         masking: The masking used.
         seed: The seed of its masks.
+        taken: ``(B,)``, the steps that each image took: T, but for those that an early exit
+            stopped. The logits of a stopped image are from then on the mean of those before, so
+            that its answer stays; it emits no spikes.
     """
 
     logits: Tensor
@@ -39,6 +54,11 @@ class Run:
     spikes: dict[str, Tensor] = field(default_factory=dict)
     masking: Masking = field(default_factory=Masking)
     seed: int = 0
+    taken: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.taken is None:
+            self.taken = torch.full((self.images,), self.steps)
 
     @property
     def steps(self) -> int:
@@ -51,6 +71,11 @@ class Run:
         return self.logits.shape[1]
 
     @property
+    def image_steps(self) -> int:
+        """Steps taken, summed over the images: T·B where none stopped early."""
+        return int(self.taken.sum())
+
+    @property
     def spike_counts(self) -> dict[str, int]:
         """Spikes emitted by each layer, summed over its neurons, the steps and the images."""
         return {name: int(counts.sum()) for name, counts in self.neuron_counts.items()}
@@ -59,7 +84,7 @@ class Run:
     def firing_rates(self) -> dict[str, float]:
         """Spikes per neuron and step in each layer, between 0 and 1."""
         return {
-            name: int(counts.sum()) / (len(counts) * self.steps * self.images)
+            name: int(counts.sum()) / (len(counts) * self.image_steps)
             for name, counts in self.neuron_counts.items()
         }
 
@@ -106,7 +131,8 @@ def simulate(
     masking: Masking | None = None,
     seed: int = 0,
     *,
-    batch_size: int = 16,
+    until: Confidence | None = None,
+    batch_size: int | None = None,
     chunk: int | None = None,
     record: Iterable[str] = (),
 ) -> Run:
@@ -114,7 +140,8 @@ def simulate(
 
     The image is the same input current at every step. The work is done layer by layer for `chunk`
     steps at a time, which is fast because every linear layer sees many rows at once, and exact
-    because only the membrane potentials pass from one step to the next.
+    because only the membrane potentials pass from one step to the next. Batches of images are
+    worked on side by side, one on each of PyTorch's threads, unless hooks watch the network.
 
     Args:
         snn: A converted network.
@@ -122,9 +149,10 @@ def simulate(
         steps: T ≥ 1.
         masking: Random spike masking; ``None`` for none.
         seed: Seed of the masks. The result depends on it, and not on `batch_size` or `chunk`.
+        until: Stop each image once its answer is settled; ``None`` runs all for T steps.
         batch_size: Images simulated together; bounds the memory.
         chunk: Steps simulated together; bounds the memory. By default as many as keep the
-            activations of a batch within a processor's cache.
+            activations of a batch near the processor.
         record: Names of layers whose every spike is to be kept in `Run.spikes`.
 
     Returns:
@@ -137,9 +165,13 @@ def simulate(
     Warns:
         UserWarning: the network was trained with another masking than this one.
     """
-    _check(snn, images, steps, batch_size, 1 if chunk is None else chunk)
-    if chunk is None:
-        chunk = max(1, CACHED_ROWS // min(batch_size, len(images)))
+    _check(snn, images, steps, batch_size, chunk)
+    if until is not None and not isinstance(until, Confidence):
+        raise TypeError(f"until must be a Confidence or None, not {until!r}")
+    threads = 1 if _is_watched(snn) else torch.get_num_threads()
+    rows = max(1, CHUNK_PIXELS // images[0, 0].numel())
+    batch_size = batch_size or min(BATCH, rows, math.ceil(len(images) / threads))
+    chunk = chunk or max(1, rows // min(batch_size, len(images)))
     record = tuple(record)
     for name in record:
         if name not in snn.neurons:
@@ -151,14 +183,19 @@ def simulate(
             "its scores are off by the ratio of what is kept",
             stacklevel=3,  # past the decorator, to the caller
         )
+    _keep_freed_memory()
     set_masking(snn, masking, seed)
     images = images.to(next(iter(snn.neurons.values())).threshold)
     snn.eval()
     try:
-        parts = [
-            _simulate_batch(snn, images, slice(first, first + batch_size), steps, chunk, record)
-            for first in range(0, len(images), batch_size)
-        ]
+        parts = _side_by_side(
+            snn,
+            lambda snn, first: _simulate_batch(
+                snn, images, slice(first, first + batch_size), steps, chunk, record, until
+            ),
+            range(0, len(images), batch_size),
+            threads,
+        )
     finally:
         set_masking(snn, None)
         snn.reset()
@@ -170,9 +207,61 @@ def simulate(
         {n: torch.cat([p.spikes[n] for p in parts], 1) for n in record},
         masking,
         seed,
+        torch.cat([p.taken for p in parts]),
     )
 
 
+def _side_by_side(
+    snn: SpikingNetwork,
+    job: Callable[[SpikingNetwork, int], Run],
+    firsts: range,
+    threads: int,
+) -> list[Run]:
+    """Do a job for each batch: on several threads, each with a network and one core of its own."""
+    threads = min(threads, len(firsts))
+    if threads == 1:
+        return [job(snn, first) for first in firsts]
+    free: SimpleQueue[SpikingNetwork] = SimpleQueue()
+    for network in (snn, *(snn.replica() for _ in range(threads - 1))):
+        free.put(network)
+
+    def work(first: int) -> Run:
+        network = free.get()
+        try:
+            return job(network, first)
+        finally:
+            free.put(network)
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+            return list(pool.map(work, firsts))
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Ask the C library to keep the memory that a chunk frees, for the next chunk.
+
+    By default glibc gives large blocks back to the system at once, and gets them again page by
+    page, each filled with zeros: on small networks that can take longer than the arithmetic. Who
+    has set glibc's own variables keeps them.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the greatest that glibc takes
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _is_watched(snn: SpikingNetwork) -> bool:
+    """Tell whether hooks wait for the layers of a network: they expect batches in their order."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in snn.modules())
+
+
+@torch.no_grad()  # each thread has its own switch
 def _simulate_batch(
     snn: SpikingNetwork,
     images: Tensor,
@@ -180,40 +269,77 @@ def _simulate_batch(
     steps: int,
     chunk: int,
     record: tuple[str, ...],
+    until: Confidence | None,
 ) -> Run:
     """Simulate one batch of the images, chunk of time by chunk of time."""
-    x = images[batch]
-    which = range(len(images))[batch]
-    spikes: dict[str, list[Tensor]] = {name: [] for name in record}
+    x, which = images[batch], torch.arange(len(images))[batch]
+    taken = torch.full((len(x),), steps)
+    running = torch.arange(len(x))  # the images of the batch that have not stopped
+    logits: Tensor | None = None
+    spikes: dict[str, Tensor] = {}
+    seen: dict[str, Tensor] = {}
     handles = [
         snn.neurons[name].register_forward_hook(
-            lambda m, _, out, kept=kept: kept.append((out != 0).view(m.steps, m.images, -1).cpu())
+            lambda m, _, out, name=name: seen.update(
+                {name: (out != 0).view(m.steps, m.images, -1).cpu()}
+            )
         )
-        for name, kept in spikes.items()
+        for name in record
     ]
     snn.reset()
-    logits = []
     try:
-        for t in range(0, steps, chunk):
-            now = range(t, min(t + chunk, steps))
-            logits.append(snn.advance(x, now, which))
+        for now in _chunks(steps, chunk, until):
+            these = snn.advance(x, now, which.tolist())
+            if logits is None:
+                logits = these.new_empty(steps, *these.shape[1:])
+            logits[now.start : now.stop, running] = these
+            for name, fired in seen.items():
+                kept = spikes.setdefault(name, fired.new_zeros(steps, len(taken), fired.shape[-1]))
+                kept[now.start : now.stop, running] = fired
+            if until is not None and now.stop % until.every == 0 and now.stop < steps:
+                evidence = logits[: now.stop, running].sum(0)
+                stopped = until.settled(evidence).to(running.device)
+                logits[now.stop :, running[stopped]] = (evidence / now.stop)[stopped]
+                taken[running[stopped]] = now.stop
+                running, which, x = running[~stopped], which[~stopped], x[~stopped]
+                snn.keep(~stopped)
+                if len(running) == 0:
+                    break
     finally:
         for handle in handles:
             handle.remove()
     return Run(
-        torch.cat(logits),
+        logits,
         {name: neuron.counts for name, neuron in snn.neurons.items()},
-        {name: torch.cat(neuron.step_counts) for name, neuron in snn.neurons.items()},
+        {name: _padded(neuron.step_counts, steps) for name, neuron in snn.neurons.items()},
         {name: mask.delivered for name, mask in snn.masks.items() if mask.ratio > 0},
-        {name: torch.cat(kept) for name, kept in spikes.items()},
+        spikes,
+        taken=taken,
     )
 
 
-def _check(snn: SpikingNetwork, images: Tensor, steps: int, batch_size: int, chunk: int) -> None:
+def _chunks(steps: int, chunk: int, until: Confidence | None) -> Iterator[range]:
+    """Cut time into chunks, and also where the evidence is looked at."""
+    t = 0
+    while t < steps:
+        look = steps if until is None else (t // until.every + 1) * until.every
+        yield range(t, min(t + chunk, look, steps))
+        t = min(t + chunk, look, steps)
+
+
+def _padded(counts: list[int], steps: int) -> Tensor:
+    """Return counts by step as a tensor ``(T,)``: 0 after the step at which all had stopped."""
+    return torch.tensor(counts + [0] * (steps - len(counts)))
+
+
+def _check(
+    snn: SpikingNetwork, images: Tensor, steps: int, batch_size: int | None, chunk: int | None
+) -> None:
     if not isinstance(snn, SpikingNetwork):
         raise TypeError(f"simulate takes a converted network, not {type(snn).__name__}: convert it")
     for name, value in (("steps", steps), ("batch_size", batch_size), ("chunk", chunk)):
-        if not isinstance(value, int) or value < 1:
+        chosen_here = value is None and name != "steps"
+        if not chosen_here and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a whole number >= 1, not {value!r}")
     check_images(images, snn.input_shape)
 

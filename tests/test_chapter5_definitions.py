@@ -25,7 +25,7 @@ def test_attention_is_the_library_s(form, shifted):
     plain = definition(NOTEBOOK, "attention", torch=torch)
     node = definition(NOTEBOOK, "qcfs_node", torch=torch)
     block = tiny(attention=form).double().blocks[int(shifted)]
-    layer, apart = block.attn, block.apart
+    layer, apart = block.attn, block.attn.apart
     bias = None
     if form == "softmax":
         bias = definition(NOTEBOOK, "position_bias")(layer)
@@ -33,7 +33,7 @@ def test_attention_is_the_library_s(form, shifted):
     x = (torch.rand(8, 4, 12, generator=draw) < 0.5).double()  # 2 images of 4 windows
     repeated = None if apart is None else apart[:, None].repeat(2, 1, 1, 1)
     with torch.no_grad():
-        mine, theirs = plain(x, layer, node(layer), bias, repeated), layer(x, apart)
+        mine, theirs = plain(x, layer, node(layer), bias, repeated), layer(x)
     assert mine.any()
     assert (apart is not None) == shifted
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)

@@ -137,7 +137,7 @@ def test_audit_tells_spikes_from_real_values(ann):
     assert kinds["head", 0] == "real"
     softmax = [layer for layer, _ in kinds if layer.endswith("softmax")]
     if ann.config.attention == "softmax":
-        assert {kinds[layer, 0] for layer in softmax} == {"real"}
+        assert {kinds[layer, 0] for layer in softmax} == {"scaled binary"}  # the bias is within
         assert len(softmax) == 3
         assert kinds[f"{block}.attn.mix", 0] == "real"
     else:

@@ -57,7 +57,7 @@ def test_only_neighbours_attend_in_a_shifted_window():
     """A change of one token reaches, through one shifted block, just its own window's tokens."""
     block = tiny(levels=64).blocks[1].double()
     assert block.shift == 1
-    assert tuple(block.apart.shape) == (4, 4, 4)
+    assert tuple(block.attn.apart.shape) == (4, 4, 4)
     x = torch.randn(1, 16, 12, generator=torch.Generator().manual_seed(0)).double()
     for token, reached in ((0, {0}), (5, {5, 6, 9, 10}), (3, {3}), (1, {1, 2}), (8, {4, 8})):
         seen = set()
@@ -72,7 +72,7 @@ def test_only_neighbours_attend_in_a_shifted_window():
 
 def test_unshifted_windows_do_not_talk():
     block = tiny(levels=64).blocks[0]
-    assert (block.shift, block.apart) == (0, None)
+    assert (block.shift, block.attn.apart) == (0, None)
     x = torch.randn(1, 16, 12, generator=torch.Generator().manual_seed(0))
     moved = x.clone()
     moved[0, 0] += 3
@@ -91,7 +91,7 @@ def test_pure_attention_has_no_softmax_and_no_position_bias():
 def test_attention_weights_are_positive_and_sum_to_one_under_softmax_only():
     a = torch.rand(8, 3, 4, 4)
     for attention, total in (("softmax", torch.ones(8, 3, 4)), ("pure", a.mean(-1))):
-        weights = tiny(attention=attention).blocks[0].attn._weights(a, None)
+        weights = tiny(attention=attention).blocks[0].attn._weights(a)
         torch.testing.assert_close(weights.sum(-1), total)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -21,11 +23,52 @@ class ReadoutNorm(nn.LayerNorm):
 
 
 class Product(nn.Module):
-    """A matrix product of two activations."""
+    """A matrix product of two activations, times a constant."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """``(..., n, k)`` times ``(..., k, m)``."""
-        return a @ b
+        product = a @ b
+        return product if self.scale == 1 else product.mul_(self.scale)
+
+
+class SpikeSoftmax(nn.Softmax):
+    """Softmax over the last axis of attention scores with a position bias, where scores are spikes.
+
+    A score a is then 0 or θ, so that exp(a + b) is one of two numbers, and the exponentials can be
+    taken of the bias alone, once: exp(a + b) = exp(b)·(1 + a·(e^θ − 1)/θ), exactly.
+
+    Args:
+        bias: ``(w, heads, n, n)``, for each of the w windows of an image or one for all; −∞ between
+            tokens that must not attend to each other.
+        threshold: θ of the neurons that make the scores.
+
+    Attributes:
+        binary: Whether scores are 0 or θ. If not, an ordinary softmax is taken.
+    """
+
+    def __init__(self, bias: Tensor, threshold: Tensor) -> None:
+        super().__init__(-1)
+        self.binary = True
+        # The greatest of a row is taken off, as in any softmax: the ratio stays, none overflows.
+        silent = (bias - bias.amax(-1, keepdim=True)).exp()
+        self.register_buffer("bias", bias)
+        self.register_buffer("silent", silent)
+        self.register_buffer("gain", silent * (torch.expm1(threshold) / threshold))
+
+    def forward(self, a: Tensor) -> Tensor:
+        """``(B·w, heads, n, n)`` to the same shape."""
+        if not self.binary:
+            return self.smooth(a)
+        weights = torch.addcmul(self.silent, self.gain, a.view(-1, *self.bias.shape))
+        return weights.div_(weights.sum(-1, keepdim=True)).view(a.shape)
+
+    def smooth(self, a: Tensor) -> Tensor:
+        """Return the softmax of scores that may have any value."""
+        return super().forward(a.view(-1, *self.bias.shape) + self.bias).view(a.shape)
 
 
 class Sum(nn.Module):
@@ -34,3 +77,25 @@ class Sum(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two tensors of one shape."""
         return a + b
+
+
+class PointwiseLinear(nn.Linear):
+    """A linear layer, computed as what it also is: a convolution of 1×1 kernels over the tokens.
+
+    The result is the same. PyTorch's convolutions go through oneDNN, which uses the whole width of
+    a processor's vector unit; its linear layers go through MKL, which does so on Intel's only.
+    """
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> PointwiseLinear:
+        """Make one that shares the weights of a linear layer."""
+        new = nn.utils.skip_init(cls, linear.in_features, linear.out_features, bias=False)
+        new.weight, new.bias = linear.weight, linear.bias
+        return new.train(linear.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., in)`` to ``(..., out)``."""
+        if x.ndim != 3 or x.device.type != "cpu" or x.dtype != torch.float32:
+            return super().forward(x)
+        image = x[:, None].permute(0, 3, 1, 2)  # (B, in, 1, N), channels last in memory: no copy
+        return F.conv2d(image, self.weight[..., None, None], self.bias)[:, :, 0].transpose(1, 2)

@@ -17,12 +17,11 @@ import torch
 from timm.models.swin_transformer import (
     get_relative_position_index,
     window_partition,
-    window_reverse,
 )
 from torch import Tensor, nn
 
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import Product, ReadoutNorm, Sum, TokenNorm
+from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax, Sum, TokenNorm
 from mstlib.qcfs import QCFS
 
 ATTENTIONS = ("softmax", "pure")
@@ -95,19 +94,33 @@ class SwinConfig:
 
 
 class WindowAttention(nn.Module):
-    """Spiking self-attention inside windows (Eq. 6 and 7), with random masks on Q, K and A."""
+    """Spiking self-attention inside windows (Eq. 6 and 7), with random masks on Q, K and A.
 
-    def __init__(self, config: SwinConfig, stage: int, block: int, sites: Iterator[int]) -> None:
+    Args:
+        config: The network's.
+        stage: Number of its stage.
+        block: Number of its block.
+        sites: Where the masks take their numbers from.
+        apart: ``(w, N, N)``, true where two tokens of a shifted window are not neighbours.
+    """
+
+    def __init__(
+        self,
+        config: SwinConfig,
+        stage: int,
+        block: int,
+        sites: Iterator[int],
+        apart: Tensor | None = None,
+    ) -> None:
         super().__init__()
         width, side = config.width << stage, config.side(stage)
         self.heads = config.heads[stage]
-        self.scale = (width // self.heads) ** -0.5
         self.qkv = nn.Linear(width, 3 * width)
         self.q_if, self.k_if, self.v_if = (QCFS(config.levels) for _ in range(3))
         self.q_mask, self.k_mask, self.attn_mask = (
             RandomSpikeMask("attention", block, next(sites)) for _ in range(3)
         )
-        self.scores = Product()
+        self.scores = Product((width // self.heads) ** -0.5)
         self.attn_if = QCFS(config.levels)
         self.softmax = nn.Softmax(-1) if config.attention == "softmax" else None
         if self.softmax is not None:
@@ -115,48 +128,46 @@ class WindowAttention(nn.Module):
             self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
             index = get_relative_position_index(side, side)
             self.register_buffer("relative_position_index", index, persistent=False)
+        self.register_buffer("apart", apart, persistent=False)
         self.mix = Product()
         self.attn_v_if = QCFS(config.levels)
         self.proj = nn.Linear(width, width)
         self.proj_if = QCFS(config.levels)
 
-    def forward(self, x: Tensor, apart: Tensor | None = None) -> Tensor:
-        """Attend within each window.
-
-        Args:
-            x: Tokens of the windows, ``(B·w, N, C)``.
-            apart: ``(w, N, N)``, true where two tokens of a shifted window are not neighbours.
-
-        Returns:
-            ``(B·w, N, C)``.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within each window: ``(B·w, N, C)`` to the same shape."""
         rows, n, c = x.shape
         qkv = self.qkv(x).view(rows, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)  # each (B·w, heads, N, d)
         q = self.q_mask(self.q_if(q))
         k = self.k_mask(self.k_if(k))
         v = self.v_if(v)
-        a = self.scores(q, k.transpose(-2, -1)) * self.scale
+        a = self.scores(q, k.transpose(-2, -1))
         a = self.attn_mask(self.attn_if(a))  # (B·w, heads, N, N), Eq. 7
-        out = self.attn_v_if(self.mix(self._weights(a, apart), v))
+        out = self.attn_v_if(self.mix(self._weights(a), v))
         return self.proj_if(self.proj(out.transpose(1, 2).reshape(rows, n, c)))
 
-    def _weights(self, a: Tensor, apart: Tensor | None) -> Tensor:
-        """Turn score spikes into the weights of V."""
-        if self.softmax is None:
-            a = a / a.shape[-1]
-            return a if apart is None else self._by_window(a, ~apart, torch.mul)
-        bias = self.relative_position_bias_table[self.relative_position_index]
-        a = a + bias.permute(2, 0, 1)
-        if apart is not None:  # after the neuron: a spike can say "little", only −∞ says "never"
-            never = torch.zeros_like(apart, dtype=a.dtype).masked_fill_(apart, -torch.inf)
-            a = self._by_window(a, never, torch.add)
-        return self.softmax(a)
+    def _weights(self, a: Tensor) -> Tensor:
+        """Turn score spikes ``(B·w, heads, N, N)`` into the weights of V."""
+        if isinstance(self.softmax, SpikeSoftmax):
+            return self.softmax(a)
+        windows = a.view(-1, 1 if self.apart is None else len(self.apart), *a.shape[1:])
+        if self.softmax is not None:
+            return self.softmax(windows + self._bias()).view_as(a)
+        windows = windows / a.shape[-1]
+        return (windows if self.apart is None else windows * ~self.apart[:, None]).view_as(a)
 
-    def _by_window(self, a: Tensor, other: Tensor, op: object) -> Tensor:
-        """Combine ``(B·w, heads, N, N)`` with ``(w, N, N)``."""
-        w, n, _ = other.shape
-        return op(a.view(-1, w, self.heads, n, n), other[:, None]).view_as(a)
+    def _bias(self) -> Tensor:
+        """Return the position bias, ``(heads, N, N)`` or, with shifted windows, one for each."""
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        # After the neuron: a spike can say "little", only −∞ says "never".
+        return bias if self.apart is None else bias.masked_fill(self.apart[:, None], -torch.inf)
+
+    def to_spikes(self) -> None:
+        """Use that the scores are spikes, once they are (`mstlib.convert` calls it)."""
+        if self.softmax is not None:
+            bias = self._bias().expand(1 if self.apart is None else len(self.apart), -1, -1, -1)
+            self.softmax = SpikeSoftmax(bias.contiguous(), self.attn_if.threshold)
 
 
 class MLP(nn.Module):
@@ -198,12 +209,16 @@ class Block(nn.Module):
         self.shift = self.side // 2 if odd and self.side < self.tokens else 0
         self.residual = config.residual
         self.norm1, self.shortcut1_if = TokenNorm(width), QCFS(config.levels)
-        self.attn = WindowAttention(config, stage, block, sites)
+        self.attn = WindowAttention(config, stage, block, sites, self._apart())
         self.sum1 = Sum()
         self.norm2, self.shortcut2_if = TokenNorm(width), QCFS(config.levels)
         self.mlp = MLP(config, width, block, sites)
         self.sum2 = Sum()
-        self.register_buffer("apart", self._apart(), persistent=False)
+        # Which token comes first, second, … when they are sorted by window; and the way back.
+        order = self._windows(torch.arange(self.tokens**2).view(self.tokens, -1)).flatten()
+        cut = self.side < self.tokens
+        self.register_buffer("order", order if cut else None, persistent=False)
+        self.register_buffer("back", order.argsort() if cut else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, H·W, C)`` to the same shape."""
@@ -212,16 +227,15 @@ class Block(nn.Module):
         return self.sum2(x if self.residual == "x" else y, self.mlp(self.shortcut2_if(y)))
 
     def _attend(self, x: Tensor) -> Tensor:
-        b, n, c = x.shape
-        side, size = (self.side, self.side), self.tokens
-        x = x.view(b, size, size, c)
-        if self.shift:
-            x = x.roll((-self.shift, -self.shift), (1, 2))
-        x = self.attn(window_partition(x, side).view(-1, self.side**2, c), self.apart)
-        x = window_reverse(x.view(-1, *side, c), side, size, size)
-        if self.shift:
-            x = x.roll((self.shift, self.shift), (1, 2))
-        return x.reshape(b, n, c)
+        if self.order is None:
+            return self.attn(x)
+        windows = x.index_select(1, self.order).view(-1, self.side**2, x.shape[-1])
+        return self.attn(windows).view(x.shape).index_select(1, self.back)
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """Cut a map of tokens ``(H, W)`` into windows ``(w, N)``, after the shift."""
+        x = x.roll((-self.shift, -self.shift), (0, 1))
+        return window_partition(x[None, ..., None], (self.side, self.side)).flatten(1)
 
     def _apart(self) -> Tensor | None:
         """Mark the pairs that a shift brought into one window though they are not neighbours."""
@@ -230,8 +244,7 @@ class Block(nn.Module):
         band = torch.zeros(self.tokens, dtype=torch.long)
         band[-self.side :] = 1
         band[-self.shift :] = 2
-        region = (3 * band[:, None] + band)[None, :, :, None]
-        region = window_partition(region, (self.side, self.side)).view(-1, self.side**2)
+        region = self._windows((3 * band[:, None] + band).roll((self.shift, self.shift), (0, 1)))
         return region[:, :, None] != region[:, None, :]
 
 
