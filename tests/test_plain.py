@@ -1,25 +1,17 @@
 """The engine against the plain loop: the same spikes, and a memory that does not grow with time."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from itertools import accumulate
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import pictures, tiny
+from torch.profiler import ProfilerActivity, profile
 
 import mstlib
 from mstlib import Masking
 from mstlib.plain import plain_loop
-
-TESTS = Path(__file__).parent
-TOOLS = TESTS.parent / "tools"
-sys.path.insert(0, str(TOOLS))
-
-from benchmark.memory import ENVIRONMENT  # noqa: E402
 
 MASKINGS = [
     None,
@@ -139,37 +131,26 @@ def test_the_plain_loop_refuses_what_it_cannot_run():
         plain_loop(relu, pictures(1), 1)
 
 
-PEAK = """
-import sys
-import torch
-from benchmark.memory import peak_memory
-from tiny import pictures, tiny
-import mstlib
+def peak(snn, images, steps, chunk=None):
+    """Bytes that live tensors take at most, from the profiler's record of each that came or went.
 
-steps, chunk = int(sys.argv[1]), eval(sys.argv[2])
-# Many tokens and few weights: what the memory holds is activations.
-snn = mstlib.convert(tiny(image_size=64, window=4, width=48, depths=(1,), heads=(3,)))
-images = pictures(16, side=64)
-mstlib.simulate(snn, images, 2)
-print(peak_memory(lambda: mstlib.simulate(snn, images, steps, chunk=chunk)))
-"""
-
-
-def peak(steps, chunk=None):
-    """Bytes that the engine needs at most, measured in a process of its own."""
-    path = os.pathsep.join((str(TESTS), str(TOOLS), *filter(None, [os.environ.get("PYTHONPATH")])))
-    out = subprocess.run(
-        [sys.executable, "-c", PEAK, str(steps), str(chunk)],
-        env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(out.stdout)
+    Not what the process holds: how much freed memory it keeps is the C library's mood.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        mstlib.simulate(snn, images, steps, chunk=chunk)
+    changes = [
+        e.nbytes() for e in record.profiler.kineto_results.events() if e.name() == "[memory]"
+    ]
+    assert min(changes) < 0
+    return max(accumulate(changes))
 
 
 def test_memory_does_not_grow_with_time():
-    few, many, at_once = peak(32), peak(256), peak(32, chunk=32)
+    # Many tokens and few weights: what the memory holds is activations.
+    snn = mstlib.convert(tiny(image_size=64, window=4, width=48, depths=(1,), heads=(3,)))
+    images = pictures(16, side=64)
+    mstlib.simulate(snn, images, 2)
+    few, many, at_once = peak(snn, images, 32), peak(snn, images, 256), peak(snn, images, 32, 32)
     assert few > 20e6  # activations, and not the small change
     assert many == pytest.approx(few, rel=0.10)
     assert at_once > 2 * few  # were time not cut, this measurement would show it
