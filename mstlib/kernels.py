@@ -87,17 +87,16 @@ def drop(
     Returns:
         How many spikes pass.
     """
-    zero, limit = x.dtype.type(0), np.uint32(limit)
+    zero, limit = x.dtype.type(0), np.uint32(limit << 8)  # the numbers are the upper 24 bits
     layer = mix(mix(np.uint32(np.uint32(seed) + np.uint32(0x5BD1E995))) ^ np.uint32(site))
     delivered = 0
     for t in range(len(steps)):
         for b in range(len(images)):
-            head = mix(mix(layer ^ steps[t]) ^ images[b])
+            head, spikes, out = mix(mix(layer ^ steps[t]) ^ images[b]), x[t, b], passed[t, b]
             count = np.int32(0)
-            for i in range(x.shape[2]):
-                number = mix(np.uint32(head ^ np.uint32(i))) >> np.uint32(8)
-                spike = x[t, b, i] if number >= limit else zero
-                passed[t, b, i] = spike
+            for i in range(len(spikes)):
+                spike = spikes[i] if mix(np.uint32(head ^ np.uint32(i))) >= limit else zero
+                out[i] = spike
                 count += np.int32(spike != zero)
             delivered += count
     return delivered
