@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import PointwiseLinear, Product, ReadoutNorm, Sum
+from mstlib.models.layers import OneDNNLinear, Product, ReadoutNorm, Sum
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -131,7 +131,7 @@ def convert(ann: nn.Module, fold: bool = True) -> SpikingNetwork:
             if isinstance(child, QCFS):
                 setattr(parent, name, IFNeuron(child.threshold))
             elif isinstance(child, nn.Linear):
-                setattr(parent, name, PointwiseLinear.of(child))
+                setattr(parent, name, OneDNNLinear.of(child))
         if hasattr(parent, "to_spikes"):
             parent.to_spikes()
     return SpikingNetwork(net)

@@ -71,18 +71,16 @@ def drop(
     steps: np.ndarray,
     images: np.ndarray,
     limit: int,
-    passed: np.ndarray,
 ) -> int:
     """Mask a chunk of spikes: a hash and a comparison each (see `mstlib.masking.mask_numbers`).
 
     Args:
-        x: ``(T, B, neurons)``.
+        x: ``(T, B, neurons)``; what is dropped becomes 0.
         seed: The run's seed.
         site: Number of the masked layer within the network.
         steps: uint32 ``(T,)``, the time steps.
         images: uint32 ``(B,)``, the positions of the images in the run.
         limit: A spike whose random number lies below it is dropped.
-        passed: Filled with what is not dropped, shaped like `x`.
 
     Returns:
         How many spikes pass.
@@ -92,11 +90,11 @@ def drop(
     delivered = 0
     for t in range(len(steps)):
         for b in range(len(images)):
-            head, spikes, out = mix(mix(layer ^ steps[t]) ^ images[b]), x[t, b], passed[t, b]
+            head, spikes = mix(mix(layer ^ steps[t]) ^ images[b]), x[t, b]
             count = np.int32(0)
             for i in range(len(spikes)):
                 spike = spikes[i] if mix(np.uint32(head ^ np.uint32(i))) >= limit else zero
-                out[i] = spike
+                spikes[i] = spike
                 count += np.int32(spike != zero)
             delivered += count
     return delivered

@@ -110,13 +110,19 @@ class RandomSpikeMask(nn.Module):
         kind: "attention", "mlp" or "conv".
         block: Number of the block it belongs to.
         site: Its own number within the network.
+        alone: Nothing else reads the spikes that enter it.
+
+    Attributes:
+        in_place: Drop spikes where they are, and do not copy them: `simulate` asks for it where a
+            mask is alone and no hook is watching.
     """
 
-    def __init__(self, kind: str, block: int, site: int) -> None:
+    def __init__(self, kind: str, block: int, site: int, alone: bool = False) -> None:
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, not {kind!r}")
-        self.kind, self.block, self.site = kind, block, site
+        self.kind, self.block, self.site, self.alone = kind, block, site, alone
+        self.in_place = False
         self.ratio, self.seed = 0.0, 0
         self.begin(range(1), range(0))
         self.reset()
@@ -140,11 +146,9 @@ class RandomSpikeMask(nn.Module):
             stacked = x.reshape(len(self.steps), len(images), -1)
             limit = int(self.ratio * 2**_BITS)
             if compiled_for(x) and not x.requires_grad:
-                passed = torch.empty_like(stacked)
+                passed = stacked if self.in_place else stacked.clone()
                 which = (np.array(axis, dtype=np.uint32) for axis in (self.steps, images))
-                self.delivered += drop(
-                    stacked.numpy(), self.seed & _SEEDS, self.site, *which, limit, passed.numpy()
-                )
+                self.delivered += drop(passed.numpy(), self.seed & _SEEDS, self.site, *which, limit)
             else:
                 units = stacked.shape[-1]
                 numbers = mask_numbers(self.seed, self.site, self.steps, images, units, x.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -79,15 +78,16 @@ class Sum(nn.Module):
         return a + b
 
 
-class PointwiseLinear(nn.Linear):
-    """A linear layer, computed as what it also is: a convolution of 1×1 kernels over the tokens.
+class OneDNNLinear(nn.Linear):
+    """A linear layer that PyTorch's other library for matrix products computes, oneDNN.
 
-    The result is the same. PyTorch's convolutions go through oneDNN, which uses the whole width of
-    a processor's vector unit; its linear layers go through MKL, which does so on Intel's only.
+    The result is the same. On processors that are not Intel's, MKL, which PyTorch asks for its
+    linear layers, leaves half of the vector unit unused. This is the operator that `torch.compile`
+    puts in their place; where a version of PyTorch lacks it, MKL does the work.
     """
 
     @classmethod
-    def of(cls, linear: nn.Linear) -> PointwiseLinear:
+    def of(cls, linear: nn.Linear) -> OneDNNLinear:
         """Make one that shares the weights of a linear layer."""
         new = nn.utils.skip_init(cls, linear.in_features, linear.out_features, bias=False)
         new.weight, new.bias = linear.weight, linear.bias
@@ -95,7 +95,10 @@ class PointwiseLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in)`` to ``(..., out)``."""
-        if x.ndim != 3 or x.device.type != "cpu" or x.dtype != torch.float32:
-            return super().forward(x)
-        image = x[:, None].permute(0, 3, 1, 2)  # (B, in, 1, N), channels last in memory: no copy
-        return F.conv2d(image, self.weight[..., None, None], self.bias)[:, :, 0].transpose(1, 2)
+        if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32:
+            product = torch.ops.mkldnn._linear_pointwise
+            return product(x, self.weight, self.bias, "none", [], "")
+        return super().forward(x)
+
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -118,7 +118,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.q_if, self.k_if, self.v_if = (QCFS(config.levels) for _ in range(3))
         self.q_mask, self.k_mask, self.attn_mask = (
-            RandomSpikeMask("attention", block, next(sites)) for _ in range(3)
+            RandomSpikeMask("attention", block, next(sites), alone=True) for _ in range(3)
         )
         self.scores = Product((width // self.heads) ** -0.5)
         self.attn_if = QCFS(config.levels)
@@ -179,13 +179,13 @@ class MLP(nn.Module):
         super().__init__()
         hidden = int(width * config.mlp_ratio)
         norm = TokenNorm if config.mlp_norm else nn.Identity
-        self.in_mask = RandomSpikeMask("mlp", block, next(sites))
+        self.in_mask = RandomSpikeMask("mlp", block, next(sites), alone=True)
         self.fc1, self.norm1, self.fc1_if = (
             nn.Linear(width, hidden),
             norm(hidden),
             QCFS(config.levels),
         )
-        self.hidden_mask = RandomSpikeMask("mlp", block, next(sites))
+        self.hidden_mask = RandomSpikeMask("mlp", block, next(sites), alone=True)
         self.fc2, self.norm2, self.fc2_if = (
             nn.Linear(hidden, width),
             norm(width),
