@@ -63,6 +63,8 @@ def test_the_file_holds_everything(written):
     for network in report["networks"].values():
         assert 0.02 < network["firing_rate"] < 0.9
         assert network["quietest_layer"] > 0
+    assert sum(report["shares"]["shares"].values()) == pytest.approx(1, abs=0.2)
+    assert min(report["shares"]["shares"].values()) > 0
     assert all(row["bytes"]["engine"] > 0 for row in report["memory"])
     assert [row["against"] for row in report["scaling"]] == ["steps", "images", "tokens", "blocks"]
     assert set(report["masks"]["ratios"]) == {"none", "attention", "attention and mlp"}

@@ -52,7 +52,7 @@ def main() -> None:
     # Before PyTorch and Numba are imported, which read these once. The Makefile sets 1 for tests.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(chosen.threads)
-    from benchmark import contest, machine, networks, scaling
+    from benchmark import contest, machine, networks, scaling, shares
     from benchmark.contestants import present
 
     settings = QUICK if chosen.quick else FULL
@@ -67,6 +67,7 @@ def main() -> None:
         "machine": machine.describe(),
         "networks": {name: networks.describe(name) for name in names},
         "contests": contest.times(settings, chosen.repeats),
+        "shares": shares.measure(*((4, 4) if chosen.quick else (64, 64)), chosen.repeats),
         "memory": contest.memory(memory, keepers),
         "scaling": scaling.all_slopes(chosen.quick, chosen.repeats),
         "masks": contest.masks(*((4, 4) if chosen.quick else (64, 64)), chosen.repeats),
