@@ -172,9 +172,9 @@ def simulate(
     images = images.to(next(iter(snn.neurons.values())).threshold)
     on_processor, watched = images.device.type == "cpu", _is_watched(snn)
     threads = torch.get_num_threads() if on_processor and not watched else 1
-    rows = max(1, CHUNK_PIXELS * (1 if on_processor else DEVICE) // images[0, 0].numel())
-    most = BATCH * (1 if on_processor else DEVICE)
-    batch_size = batch_size or min(most, rows, math.ceil(len(images) / threads))
+    scale = 1 if on_processor else DEVICE
+    rows = max(1, CHUNK_PIXELS * scale // images[0, 0].numel())
+    batch_size = batch_size or min(BATCH * scale, rows, math.ceil(len(images) / threads))
     chunk = chunk or max(1, rows // min(batch_size, len(images)))
     record = tuple(record)
     for name in record:
@@ -317,7 +317,7 @@ def _simulate_batch(
             handle.remove()
     return Run(
         logits,
-        {name: neuron.counts for name, neuron in snn.neurons.items()},
+        {name: neuron.counts.long() for name, neuron in snn.neurons.items()},
         {name: _padded(neuron.step_counts, steps) for name, neuron in snn.neurons.items()},
         {name: mask.delivered for name, mask in snn.masks.items() if mask.ratio > 0},
         spikes,

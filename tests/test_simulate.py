@@ -1,6 +1,8 @@
 """Simulation: the same result however it is cut, its record, its warnings and refusals."""
 
+import copy
 import re
+import threading
 import warnings
 
 import pytest
@@ -11,6 +13,8 @@ from tiny import perceptron, pictures, tiny
 
 import mstlib
 from mstlib import Masking
+from mstlib.convert import SpikingNetwork
+from mstlib.masking import RandomSpikeMask
 from mstlib.simulate import Run
 
 MASKINGS = [
@@ -101,6 +105,122 @@ def test_masks_change_from_step_to_step():
     assert len(lost) > 20
     assert bool((lost > 0).all())
     assert bool((lost < sent.sum(0)[often]).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("masking", MASKINGS[:3])
+def test_compiled_loops_do_what_the_tensor_operations_do(monkeypatch, masking, dtype):
+    """Other devices than the processor take the tensor operations: the same, bit by bit."""
+    snn, images = mstlib.convert(tiny().to(dtype)), pictures(5)
+    compiled = mstlib.simulate(snn, images, STEPS, masking, seed=2)
+    for module in (mstlib.neurons, mstlib.masking):
+        monkeypatch.setattr(module, "compiled_for", lambda x: False)
+    monkeypatch.setattr("mstlib.neurons.fire", None)
+    monkeypatch.setattr("mstlib.masking.drop", None)
+    tensors = mstlib.simulate(snn, images, STEPS, masking, seed=2)
+    assert torch.equal(compiled.logits, tensors.logits)
+    assert compiled.delivered == tensors.delivered
+    for name in snn.neurons:
+        assert torch.equal(compiled.neuron_counts[name], tensors.neuron_counts[name])
+        assert torch.equal(compiled.step_counts[name], tensors.step_counts[name])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("masking", MASKINGS[:3])
+@pytest.mark.parametrize("form", NETWORKS)
+def test_a_gpu_gives_the_same_spikes(form, masking):
+    i = MASKINGS.index(masking)
+    run = mstlib.simulate(copy.deepcopy(NETWORKS[form]).cuda(), IMAGES, STEPS, masking, seed=4)
+    assert run.spike_counts == WHOLE[form, i].spike_counts
+    assert run.delivered == WHOLE[form, i].delivered
+    assert torch.equal(run.predictions().cpu(), WHOLE[form, i].predictions())
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("masking", MASKINGS[:2])
+def test_threads_change_nothing(two_threads, masking):
+    """Batches are simulated side by side; float32, so that an order of sums would show."""
+    snn, images, name = mstlib.convert(tiny()), pictures(7), "patch_embed.proj_if"
+    run = mstlib.simulate(snn, images, STEPS, masking, 4, batch_size=2, record=[name])
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    alone = mstlib.simulate(snn, images, STEPS, masking, 4, batch_size=2, record=[name])
+    assert torch.equal(run.logits, alone.logits)
+    assert run.spike_counts == alone.spike_counts
+    assert run.delivered == alone.delivered
+    assert torch.equal(run.spikes[name], alone.spikes[name])
+    assert all(neuron.v is None for neuron in snn.neurons.values())
+
+
+def test_batches_are_worked_on_by_several_threads(two_threads, monkeypatch):
+    seen = set()
+    advance = SpikingNetwork.advance
+
+    def noted(self, *arguments):
+        seen.add((threading.get_ident(), id(self), torch.get_num_threads()))
+        return advance(self, *arguments)
+
+    monkeypatch.setattr(SpikingNetwork, "advance", noted)
+    mstlib.simulate(NETWORKS["softmax"], IMAGES, 40, batch_size=1)
+    assert len({thread for thread, _, _ in seen}) == 2
+    assert len({network for _, network, _ in seen}) == 2
+    assert {threads for _, _, threads in seen} == {1}
+
+
+def test_a_watched_network_runs_its_batches_in_order(two_threads):
+    """What a hook gathers would otherwise come in any order, and from copies."""
+    snn, seen = NETWORKS["softmax"], []
+    hook = snn.neurons["patch_embed.proj_if"].register_forward_hook(
+        lambda m, x, out: seen.append((threading.get_ident(), (out != 0).sum().item()))
+    )
+    run = mstlib.simulate(snn, IMAGES, STEPS, chunk=STEPS, batch_size=2)
+    hook.remove()
+    assert {thread for thread, _ in seen} == {threading.get_ident()}
+    each = [
+        mstlib.simulate(snn, IMAGES[i : i + 2], STEPS).spike_counts["patch_embed.proj_if"]
+        for i in range(0, len(IMAGES), 2)
+    ]
+    assert [count for _, count in seen] == each
+    assert sum(each) == run.spike_counts["patch_embed.proj_if"]
+
+
+def test_a_replica_shares_weights_and_nothing_else():
+    snn = NETWORKS["softmax"]
+    replica = snn.replica()
+    for mine, theirs in zip(snn.parameters(), replica.parameters(), strict=True):
+        assert mine is theirs
+    assert not set(snn.neurons.values()) & set(replica.neurons.values())
+    assert set(replica.neurons.values()) <= set(replica.modules())
+    assert set(replica.masks.values()) <= set(replica.modules())
+
+
+def test_an_error_in_a_thread_reaches_the_caller(two_threads, monkeypatch):
+    monkeypatch.setattr(SpikingNetwork, "advance", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mstlib.simulate(NETWORKS["softmax"], IMAGES, STEPS, batch_size=1)
+    assert torch.get_num_threads() == 2
+    assert all(mask.ratio == 0 for mask in NETWORKS["softmax"].masks.values())
+
+
+def test_a_mask_leaves_the_spikes_of_others_alone():
+    """In place only where nothing else reads: a mask that is not alone must copy."""
+    mask = RandomSpikeMask("attention", block=0, site=0)
+    mask.set(Masking(attention=0.5), seed=1)
+    mask.begin(range(2), range(3))
+    x = torch.ones(6, 50)
+    passed = mask(x)
+    assert bool((x == 1).all())
+    assert 0 < passed.sum() < 300
+    mask.in_place = True
+    assert mask(x).data_ptr() == x.data_ptr()
+    assert torch.equal(x, passed)
 
 
 def test_recorded_spikes_are_those_counted():
