@@ -118,6 +118,20 @@ def test_the_plain_loop_leaves_the_network_as_it_is_and_can_do_without_counting(
     assert all(m.ratio == 0 for m in ann.modules() if isinstance(m, mstlib.masking.RandomSpikeMask))
 
 
+@pytest.mark.parametrize("threshold", [39.0, 41.0, 100.0])
+def test_a_softmax_of_large_scores_does_not_overflow(threshold):
+    """e^θ leaves the range of 32 bits from θ = 89 on."""
+    ann = tiny()
+    for block in ann.blocks:
+        block.attn.attn_if.threshold.data.fill_(threshold)
+        block.attn.scores.scale *= threshold
+    images = pictures(3)
+    run, plain = mstlib.simulate(mstlib.convert(ann), images, 8), plain_loop(ann, images, 8)
+    assert run.spike_counts["layers.0.blocks.0.attn.attn_if"] > 0
+    assert bool(run.logits.isfinite().all())
+    torch.testing.assert_close(run.logits, plain.logits, rtol=1e-3, atol=1e-3)
+
+
 def test_the_plain_loop_refuses_what_it_cannot_run():
     with pytest.raises(ValueError, match="steps must be a whole number >= 1, not 0"):
         plain_loop(tiny(), pictures(1), 0)

@@ -43,11 +43,13 @@ class SpikeSoftmax(nn.Softmax):
     Args:
         bias: ``(w, heads, n, n)``, for each of the w windows of an image or one for all; −∞ between
             tokens that must not attend to each other.
-        threshold: θ of the neurons that make the scores.
+        threshold: θ of the neurons that make the scores, below `LARGEST`.
 
     Attributes:
         binary: Whether scores are 0 or θ. If not, an ordinary softmax is taken.
     """
+
+    LARGEST = 40.0  # e^θ and e^b must both have room in 32 bits
 
     def __init__(self, bias: Tensor, threshold: Tensor) -> None:
         super().__init__(-1)
@@ -95,7 +97,8 @@ class OneDNNLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in)`` to ``(..., out)``."""
-        if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32:
+        plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
+        if _ONEDNN and plain:
             product = torch.ops.mkldnn._linear_pointwise
             return product(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)

@@ -165,7 +165,7 @@ class WindowAttention(nn.Module):
 
     def to_spikes(self) -> None:
         """Use that the scores are spikes, once they are (`mstlib.convert` calls it)."""
-        if self.softmax is not None:
+        if self.softmax is not None and self.attn_if.threshold < SpikeSoftmax.LARGEST:
             bias = self._bias().expand(1 if self.apart is None else len(self.apart), -1, -1, -1)
             self.softmax = SpikeSoftmax(bias.contiguous(), self.attn_if.threshold)
 
