@@ -46,6 +46,8 @@ def test_a_run_stops_as_the_rule_says_of_the_whole_run(every, chunk, batch_size,
         torch.testing.assert_close(
             run.logits[:taken, image], WHOLE.logits[:taken, image], rtol=0, atol=1e-9
         )
+        after, mean = run.logits[taken:, image], run.logits[:taken, image].mean(0)
+        torch.testing.assert_close(after, mean.expand_as(after), rtol=0, atol=1e-12)
         answer = WHOLE.logits[:taken, image].sum(0).argmax()
         assert all(run.predictions(t)[image] == answer for t in range(taken, STEPS + 1))
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from mstlib.convert import convert
 from mstlib.ledger import CAUSES, Ledger, drift, ledger, repair
-from mstlib.models.layers import Product, ReadoutNorm, TokenNorm
+from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax, TokenNorm
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS
 from mstlib.simulate import simulate
@@ -150,6 +150,21 @@ def test_linear_layers_owe_nothing():
     book = ledger(chain(nn.Linear(1, 5), QCFS(4), nn.Linear(5, 3), nn.Dropout()), images(0.4), 8)
     assert book.layers == ["2"]
     assert book.causes == list(NEURON)
+
+
+def test_scores_that_were_moved_off_their_two_values_get_an_ordinary_softmax():
+    snn, seen = convert(small()), []
+    softmax = next(m for m in snn.modules() if isinstance(m, SpikeSoftmax))
+
+    def note(module, inputs, output):
+        seen.append(len(inputs[0].unique()))
+        assert torch.allclose(output, module.smooth(inputs[0]), atol=1e-9)
+
+    hook = softmax.register_forward_hook(note, prepend=True)  # before the error is taken back
+    repair(snn, pictures(), 6, ["unevenness"])
+    hook.remove()
+    assert max(seen) > 2
+    assert all(m.binary for m in snn.modules() if isinstance(m, SpikeSoftmax))
 
 
 @pytest.mark.parametrize("final_norm", ["batch", "layer"])

@@ -4,6 +4,7 @@ import copy
 import re
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -169,6 +170,8 @@ def test_batches_are_worked_on_by_several_threads(two_threads, monkeypatch):
 
     monkeypatch.setattr(SpikingNetwork, "advance", noted)
     mstlib.simulate(NETWORKS["softmax"], IMAGES, 40, batch_size=1)
+    with ThreadPoolExecutor(1) as pool:  # a thread that starts later takes what is set for all
+        assert pool.submit(torch.get_num_threads).result() == 2
     assert len({thread for thread, _, _ in seen}) == 2
     assert len({network for _, network, _ in seen}) == 2
     assert {threads for _, _, threads in seen} == {1}
