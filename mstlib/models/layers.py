@@ -21,6 +21,15 @@ class ReadoutNorm(nn.LayerNorm):
     """
 
 
+class StepNorm(ReadoutNorm):
+    """LayerNorm inside a network, computed anew at every time step from the spikes of that step.
+
+    Spikes follow it, and their average is *not* what the trained network has there, at any T. It is
+    here to be compared with BatchNorm (Fig. 3): conversion leaves it in place, because whoever
+    builds a network with this class has asked for it; it refuses any other ``nn.LayerNorm``.
+    """
+
+
 class Product(nn.Module):
     """A matrix product of two activations, times a constant."""
 
@@ -32,6 +41,53 @@ class Product(nn.Module):
         """``(..., n, k)`` times ``(..., k, m)``."""
         product = a @ b
         return product if self.scale == 1 else product.mul_(self.scale)
+
+
+class RunningProduct(Product):
+    """A product of two spike trains that remembers earlier steps; `mstlib.products` has its kinds.
+
+    It works on a chunk of time at once, as an ``IFNeuron`` does: its inputs stack the steps along
+    the first axis, ``(T·B·w, ...)`` with time outermost.
+
+    Attributes:
+        taken: Time steps since `reset`.
+        state: What it remembers, tensors ``(B, w, ...)``; none before the first chunk.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__(scale)
+        self.begin(1, 1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all earlier steps."""
+        self.taken = 0
+        self.state: list[Tensor] = []
+
+    def begin(self, steps: int, images: int) -> None:
+        """Say how the next inputs are stacked: their time steps and their images."""
+        self.steps, self.images = steps, images
+
+    def keep(self, images: Tensor) -> None:
+        """Go on with some of the images only: those of a boolean ``(B,)``."""
+        self.state = [x[images.to(x.device)] for x in self.state]
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """``(T·B·w, ..., n, k)`` times ``(T·B·w, ..., k, m)``."""
+        stacked = (self.steps, self.images, -1)
+        outputs = []
+        for now in zip(a.unflatten(0, stacked), b.unflatten(0, stacked), strict=True):
+            self.taken += 1
+            outputs.append(self.step(*now))
+        return torch.stack(outputs).flatten(0, 2).mul_(self.scale)
+
+    def step(self, a: Tensor, b: Tensor) -> Tensor:
+        """Take one time step, ``(B, w, ..., n, k)`` and ``(B, w, ..., k, m)``."""
+        raise NotImplementedError
+
+    def smooth(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the product of two averages over time, which needs no memory."""
+        return super().forward(a, b)
 
 
 class SpikeSoftmax(nn.Softmax):

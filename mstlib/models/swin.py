@@ -21,7 +21,14 @@ from timm.models.swin_transformer import (
 from torch import Tensor, nn
 
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax, Sum, TokenNorm
+from mstlib.models.layers import (
+    Product,
+    ReadoutNorm,
+    SpikeSoftmax,
+    StepNorm,
+    Sum,
+    TokenNorm,
+)
 from mstlib.qcfs import QCFS
 
 ATTENTIONS = ("softmax", "pure")
@@ -44,7 +51,9 @@ class SwinConfig:
         levels: L of QCFS; ``None`` for ReLU, before the thresholds are known.
         attention: ``"pure"`` is Eq. 7 alone, A·V/N on the score spikes; ``"softmax"`` is what the
             authors' code does: position bias added to A, then softmax on real values.
-        mlp_norm: A BatchNorm after each linear layer of the MLP.
+        norm: ``"batch"``, or ``"layer"`` for a LayerNorm in the place of every BatchNorm. Only to
+            show what that breaks: spikes are then normalised step by step (see `StepNorm`).
+        mlp_norm: A normalisation after each linear layer of the MLP.
         final_norm: ``"batch"`` (the paper) or ``"layer"`` (the authors' code) before the head.
         residual: The second residual starts from ``"x"`` (Fig. 2b) or from the ``"norm"`` before
             the MLP (the authors' code).
@@ -61,6 +70,7 @@ class SwinConfig:
     mlp_ratio: float = 2.0
     levels: int | None = 8
     attention: str = "softmax"
+    norm: str = "batch"
     mlp_norm: bool = True
     final_norm: str = "batch"
     residual: str = "x"
@@ -68,6 +78,7 @@ class SwinConfig:
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("attention", self.attention, ATTENTIONS),
+            ("norm", self.norm, ("batch", "layer")),
             ("final_norm", self.final_norm, ("batch", "layer")),
             ("residual", self.residual, ("x", "norm")),
         ):
@@ -91,6 +102,10 @@ class SwinConfig:
     def side(self, stage: int) -> int:
         """Return the side of a stage's attention window."""
         return min(self.window, self.tokens(stage))
+
+    def new_norm(self, width: int) -> nn.Module:
+        """Make a normalisation of that many channels."""
+        return TokenNorm(width) if self.norm == "batch" else StepNorm(width)
 
 
 class WindowAttention(nn.Module):
@@ -171,14 +186,14 @@ class WindowAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers, each followed by BatchNorm (optional) and a spiking node (Eq. 9)."""
+    """Two linear layers, each followed by a norm (optional) and a spiking node (Eq. 9)."""
 
     folds = (("linear first", "fc1", "norm1"), ("linear first", "fc2", "norm2"))
 
     def __init__(self, config: SwinConfig, width: int, block: int, sites: Iterator[int]) -> None:
         super().__init__()
         hidden = int(width * config.mlp_ratio)
-        norm = TokenNorm if config.mlp_norm else nn.Identity
+        norm = config.new_norm if config.mlp_norm else nn.Identity
         self.in_mask = RandomSpikeMask("mlp", block, next(sites), alone=True)
         self.fc1, self.norm1, self.fc1_if = (
             nn.Linear(width, hidden),
@@ -208,10 +223,10 @@ class Block(nn.Module):
         odd = (block - sum(config.depths[:stage])) % 2
         self.shift = self.side // 2 if odd and self.side < self.tokens else 0
         self.residual = config.residual
-        self.norm1, self.shortcut1_if = TokenNorm(width), QCFS(config.levels)
+        self.norm1, self.shortcut1_if = config.new_norm(width), QCFS(config.levels)
         self.attn = WindowAttention(config, stage, block, sites, self._apart())
         self.sum1 = Sum()
-        self.norm2, self.shortcut2_if = TokenNorm(width), QCFS(config.levels)
+        self.norm2, self.shortcut2_if = config.new_norm(width), QCFS(config.levels)
         self.mlp = MLP(config, width, block, sites)
         self.sum2 = Sum()
         # Which token comes first, second, … when they are sorted by window; and the way back.
@@ -257,7 +272,7 @@ class PatchEmbed(nn.Module):
         super().__init__()
         side = config.patch_size
         self.proj = nn.Conv2d(config.in_channels, config.width, side, side)
-        self.norm, self.proj_if = TokenNorm(config.width), QCFS(config.levels)
+        self.norm, self.proj_if = config.new_norm(config.width), QCFS(config.levels)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, channels, height, width)`` to tokens ``(B, N, C)``."""
@@ -273,7 +288,7 @@ class PatchMerging(nn.Module):
         super().__init__()
         width = config.width << stage
         self.tokens = config.tokens(stage)
-        self.norm = TokenNorm(4 * width)
+        self.norm = config.new_norm(4 * width)
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
         self.reduction_if = QCFS(config.levels)
 
@@ -324,7 +339,7 @@ class MaskedSpikingTransformer(nn.Module):
         self.patch_embed = PatchEmbed(config)
         self.layers = nn.ModuleList(Stage(config, i, sites) for i in range(len(config.depths)))
         last = config.width << (len(config.depths) - 1)
-        self.norm = TokenNorm(last) if config.final_norm == "batch" else ReadoutNorm(last)
+        self.norm = config.new_norm(last) if config.final_norm == "batch" else ReadoutNorm(last)
         self.head = nn.Linear(last, config.classes)
 
     def forward(self, images: Tensor) -> Tensor:
