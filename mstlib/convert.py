@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import OneDNNLinear, Product, ReadoutNorm, Sum
+from mstlib.models.layers import OneDNNLinear, Product, ReadoutNorm, RunningProduct, Sum
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -52,6 +52,7 @@ class SpikingNetwork(nn.Module):
         net: The converted graph.
         neurons: ``{layer name: IFNeuron}`` in order of execution.
         masks: ``{layer name: RandomSpikeMask}``.
+        products: ``{layer name: RunningProduct}``, where `mstlib.products` has put some.
         input_shape: ``(channels, height, width)`` or ``None`` where the network does not say.
         trained_masking: The `Masking` of its training, or ``None``.
     """
@@ -62,12 +63,14 @@ class SpikingNetwork(nn.Module):
         named = list(net.named_modules())
         self.neurons = {name: m for name, m in named if isinstance(m, IFNeuron)}
         self.masks = {name: m for name, m in named if isinstance(m, RandomSpikeMask)}
+        self.products = {name: m for name, m in named if isinstance(m, RunningProduct)}
         self.input_shape: tuple[int, int, int] | None = getattr(net, "input_shape", None)
         self.trained_masking: Masking | None = getattr(net, "trained_masking", None)
 
     def reset(self) -> None:
         """Start anew: potentials at θ/2, counts at zero."""
-        for part in (*self.neurons.values(), *self.masks.values()):
+        parts = (*self.neurons.values(), *self.masks.values(), *self.products.values())
+        for part in parts:
             part.reset()
 
     def replica(self) -> SpikingNetwork:
@@ -78,11 +81,13 @@ class SpikingNetwork(nn.Module):
         """Go on with some of the images only: those of a boolean ``(B,)``."""
         for neuron in self.neurons.values():
             neuron.v = neuron.v[images.to(neuron.v.device)]
+        for product in self.products.values():
+            product.keep(images)
 
     def begin(self, steps: range, images: Sequence[int]) -> None:
-        """Tell neurons and masks which time steps and images the next input stacks."""
-        for neuron in self.neurons.values():
-            neuron.begin(len(steps), len(images))
+        """Tell neurons, products and masks which steps and images the next input stacks."""
+        for part in (*self.neurons.values(), *self.products.values()):
+            part.begin(len(steps), len(images))
         for mask in self.masks.values():
             mask.begin(steps, images)
 
