@@ -141,7 +141,7 @@ def ledger(
         ValueError: steps that are not whole numbers from 1 up, increasing; or bad images.
     """
     squares: dict[tuple[int, str, str], list[float]] = {}
-    for taken, name, module, means in _averages(snn, images, steps, batch_size, chunk):
+    for taken, name, module, means in averages(snn, images, steps, batch_size, chunk):
         for cause, error, reference in _gaps(module, means, taken):
             _add(squares, (taken, name, cause), error, reference)
     return _close(squares)
@@ -192,7 +192,7 @@ def drift(
             handle.remove()
     read = {taken: dict.fromkeys(activations, 0) for taken in _checked(steps)}
     watched = (IFNeuron, type(snn.net))
-    for taken, name, _, means in _averages(snn, images, steps, batch_size, chunk, watched):
+    for taken, name, _, means in averages(snn, images, steps, batch_size, chunk, watched):
         if name in activations:
             reference = activations[name][read[taken][name]].double()
             read[taken][name] += 1
@@ -309,15 +309,23 @@ class _Sums:
 
 
 @torch.no_grad()
-def _averages(
+def averages(
     snn: SpikingNetwork,
     images: Tensor,
     steps: int | Sequence[int],
-    batch_size: int,
-    chunk: int,
+    batch_size: int = 64,
+    chunk: int = 16,
     kinds: tuple[type, ...] = (IFNeuron, *_ONE_CAUSE),
 ) -> Iterator[tuple[int, str, nn.Module, list[Tensor]]]:
     """Run the network; at each T, batch by batch, yield what each layer took and gave on average.
+
+    Args:
+        snn: A converted network; it is run without masks.
+        images: As for `ledger`.
+        steps: As for `ledger`.
+        batch_size: Images simulated together.
+        chunk: Steps simulated together.
+        kinds: The layers to watch, by their classes.
 
     Yields:
         ``(T, layer name, layer, [average input, ..., average output])``, in float64.
