@@ -26,6 +26,8 @@ _SEEDS = 0x7FFFFFFF  # the bits of a seed that count
 class Masking:
     """Where spikes are masked, and how many.
 
+    A ratio is one number for all blocks, or a sequence with one for each block.
+
     Attributes:
         attention: Ratio p for the spikes of Q, K and the attention scores A.
         mlp: Ratio for the spikes that enter the two linear layers of each MLP.
@@ -36,26 +38,38 @@ class Masking:
         ValueError: a ratio outside [0, 1), or blocks that are not whole numbers >= 0.
     """
 
-    attention: float = 0.0
-    mlp: float = 0.0
-    conv: float = 0.0
+    attention: float | Sequence[float] = 0.0
+    mlp: float | Sequence[float] = 0.0
+    conv: float | Sequence[float] = 0.0
     blocks: Iterable[int] | None = None
 
     def __post_init__(self) -> None:
         for kind in KINDS:
-            check_ratio(getattr(self, kind), f"Masking({kind}=…)")
+            ratio = getattr(self, kind)
+            if isinstance(ratio, Sequence) and not isinstance(ratio, str):
+                object.__setattr__(self, kind, tuple(ratio))
+            for number in self.ratios(kind):
+                check_ratio(number, f"Masking({kind}=…)")
         if self.blocks is not None:
             blocks = tuple(self.blocks) if isinstance(self.blocks, Iterable) else (None,)
             if not all(isinstance(b, int) and b >= 0 for b in blocks):
                 raise ValueError(f"blocks must be whole numbers >= 0, not {self.blocks!r}")
             object.__setattr__(self, "blocks", tuple(sorted(set(blocks))))
 
+    def ratios(self, kind: str) -> tuple[float, ...]:
+        """Return the ratios for one kind of site: one for each block, or a single one for all."""
+        ratio = getattr(self, kind)
+        return ratio if isinstance(ratio, tuple) else (ratio,)
+
     def ratio(self, kind: str, block: int) -> float:
         """Return the ratio for one kind of site ("attention", "mlp", "conv") in one block."""
-        return getattr(self, kind) if self.blocks is None or block in self.blocks else 0.0
+        if self.blocks is not None and block not in self.blocks:
+            return 0.0
+        ratio = getattr(self, kind)
+        return ratio[block] if isinstance(ratio, tuple) else ratio
 
     def __bool__(self) -> bool:
-        return any(getattr(self, kind) > 0 for kind in KINDS) and self.blocks != ()
+        return any(any(self.ratios(kind)) for kind in KINDS) and self.blocks != ()
 
 
 def check_ratio(ratio: float, name: str = "the mask ratio") -> None:
@@ -168,14 +182,21 @@ def set_masking(model: nn.Module, masking: Masking | None, seed: int = 0) -> Non
     """Set every mask of a network, trained or converted; ``None`` removes all masking.
 
     Raises:
-        ValueError: the masking names a block or a kind of site that the network does not have.
+        ValueError: the masking names a block or a kind of site that the network does not have, or
+            gives one ratio for each block and the network has another number of blocks.
     """
     masking = masking or Masking()
     sites = [m for m in model.modules() if isinstance(m, RandomSpikeMask)]
     for kind in KINDS:
-        if getattr(masking, kind) > 0 and not any(m.kind == kind for m in sites):
+        blocks = {m.block for m in sites if m.kind == kind}
+        if any(masking.ratios(kind)) and not blocks:
             have = sorted({m.kind for m in sites}) or "none"
             raise ValueError(f"this network has no {kind!r} masks (it has: {have})")
+        given = getattr(masking, kind)
+        if isinstance(given, tuple) and blocks and len(given) != 1 + max(blocks):
+            raise ValueError(
+                f"{len(given)} {kind} ratios for the {1 + max(blocks)} blocks of this network"
+            )
     blocks = {m.block for m in sites}
     unknown = set(masking.blocks or ()) - blocks
     if unknown:

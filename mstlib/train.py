@@ -3,10 +3,13 @@
 QCFS from scratch starts blind: with θ far above the activations every output rounds to zero and no
 gradient finds its way (the attention scores die first). So a recipe has three parts: train with
 ReLU, set each θ to a high percentile of what its ReLU put out, and go on training with QCFS.
+
+A masked network starts from the unmasked one and learns from it (`distil`).
 """
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, WindowAtten
 from mstlib.qcfs import QCFS
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+Loss = Callable[[Tensor, Tensor], Tensor]  # of images and labels
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,192 @@ def train(
     return model.eval()
 
 
+@dataclass(frozen=True)
+class Distillation:
+    """How a masked student learns from its unmasked teacher (§4.3): all but the seed.
+
+    Attributes:
+        teacher: Name of the shipped model that teaches; its recipe says on which data.
+        masking: The student's; an empty one makes the control that a masked student is judged by.
+        epochs: Epochs of as many images as in the teacher's recipe.
+        rate: Highest learning rate (one cycle up and down).
+        temperature: Divides the logits of both before they are compared.
+        share: Share of the teacher's answers in the loss; the rest is for the labels.
+        draws: Masks drawn for each image; the student is judged by its mean logits, as the
+            spiking network is, which draws a mask at every step.
+        content: Weight of a penalty on attention that differs from the teacher's (see `Attention`).
+        lesion: A lesion that lasts through the training (see `mstlib.lesions`), or ``None``.
+    """
+
+    teacher: str
+    masking: Masking = field(default_factory=Masking)
+    epochs: int = 4
+    rate: float = 8e-4
+    temperature: float = 2.0
+    share: float = 0.5
+    draws: int = 1
+    content: float = 0.0
+    lesion: str | None = None
+
+
+# The masked students that are shipped, each beside the control: the same epochs without masks.
+STUDENTS = {
+    f"{teacher}-{name}": Distillation(teacher, masking, epochs)
+    for teacher, epochs in (("mst-digits", 6), ("mst-scenes", 4))
+    for name, masking in (
+        ("control", Masking()),
+        ("attention-50", Masking(attention=0.5)),
+        ("attention-75", Masking(attention=0.75)),
+        ("mlp-50", Masking(mlp=0.5)),
+        ("mlp-75", Masking(mlp=0.75)),
+    )
+}
+
+
+def distil(
+    teacher: nn.Module,
+    recipe: Distillation,
+    seed: int = 0,
+    *,
+    state: Path | None = None,
+    progress: bool = False,
+) -> nn.Module:
+    """Fine-tune a masked copy of a network so that it answers as the network itself does (§4.3).
+
+    The loss is (1 − w)·cross-entropy + w·τ²·KL(teacher ‖ student), with both logits divided by the
+    temperature τ (Hinton et al. 2015). Masks act in training as they will in inference: entries
+    become zero and nothing is rescaled.
+
+    Args:
+        teacher: A trained QCFS network without masks; left as it is.
+        recipe: What to do; its `teacher` names the recipe of the data, levels and limits.
+        seed: Decides the images, their order and the masks.
+        state: File in which to keep the state after every epoch; training goes on from it.
+        progress: Show a progress bar.
+
+    Returns:
+        The student, in evaluation mode, without masks but with `trained_masking` set.
+
+    Raises:
+        ValueError: no recipe of the teacher's name, fewer than one draw, a share outside [0, 1],
+            a temperature that is not positive, or masks where the network has none.
+    """
+    if recipe.teacher not in RECIPES:
+        raise ValueError(f"no recipe {recipe.teacher!r}; there are: {', '.join(RECIPES)}")
+    if recipe.draws < 1 or not 0 <= recipe.share <= 1 or not recipe.temperature > 0:
+        raise ValueError(
+            "draws must be >= 1, share in [0, 1] and temperature > 0, not "
+            f"{recipe.draws}, {recipe.share} and {recipe.temperature}"
+        )
+    base = RECIPES[recipe.teacher]
+    torch.manual_seed(seed)
+    teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+    student = copy.deepcopy(teacher).requires_grad_(True)
+    for node in _nodes(student):
+        node.spread = base.spread
+    set_masking(student, recipe.masking, seed)
+    watch = Attention(teacher, student, recipe.draws) if recipe.content else None
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            target = teacher(images)
+        answers = student(images.repeat(recipe.draws, 1, 1, 1))
+        answer = answers.view(recipe.draws, len(images), -1).mean(0)
+        value = (1 - recipe.share) * nn.functional.cross_entropy(
+            answer, labels, label_smoothing=base.smoothing
+        ) + recipe.share * divergence(answer, target, recipe.temperature)
+        return value if watch is None else value + recipe.content * watch.collect()
+
+    batches = _batches(base, seed)
+    offset = base.relu_epochs + base.qcfs_epochs  # other images than the teacher's
+    with lesion(student, recipe.lesion), positive_thresholds(student, base.score_cap):
+        fit(
+            student,
+            lambda epoch: batches(epoch + offset),
+            recipe.epochs,
+            base.images // base.batch_size,
+            recipe.rate,
+            part="distil",
+            loss=loss,
+            weight_decay=base.weight_decay,
+            wake=base.wake,
+            state=state,
+            progress=progress,
+        )
+    if watch is not None:
+        watch.remove()
+    set_masking(student, None)
+    student.trained_masking = recipe.masking or None
+    if state is not None:
+        _part(state, "distil").unlink(missing_ok=True)
+    return student.eval()
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return τ²·KL(teacher ‖ student) of two sets of logits, the mean over images.
+
+    Args:
+        student: Logits ``(B, classes)``.
+        teacher: Logits ``(B, classes)``.
+        temperature: τ; the factor τ² keeps the gradient's size, whatever it is.
+    """
+    logits = (x.div(temperature).log_softmax(-1) for x in (student, teacher))
+    return temperature**2 * nn.functional.kl_div(*logits, reduction="batchmean", log_target=True)
+
+
+class Attention:
+    """How far the attention of a masked student is from its teacher's, for a penalty on it.
+
+    The student's weights of V, the mean of them over its draws of masks, are compared with the
+    teacher's by KL(teacher ‖ student) for every query: content that the masks make hard to send
+    must still be sent.
+
+    Args:
+        teacher: The unmasked network, with softmax attention.
+        student: Its masked copy.
+        draws: Masks drawn for each image.
+
+    Raises:
+        ValueError: there is no softmax attention in the network.
+    """
+
+    def __init__(self, teacher: nn.Module, student: nn.Module, draws: int) -> None:
+        pairs = [
+            (ours, theirs)
+            for ours, theirs in zip(teacher.modules(), student.modules(), strict=True)
+            if isinstance(ours, WindowAttention) and ours.softmax is not None
+        ]
+        if not pairs:
+            raise ValueError("this network has no softmax attention to keep")
+        self.draws = draws
+        self.wanted: list[Tensor] = []
+        self.terms: list[Tensor] = []
+        self.handles = []
+        for ours, theirs in pairs:
+            self.handles.append(ours.softmax.register_forward_hook(self._want))
+            self.handles.append(theirs.softmax.register_forward_hook(self._compare))
+
+    def _want(self, module: nn.Module, inputs: tuple[Tensor], weights: Tensor) -> None:
+        self.wanted.append(weights)
+
+    def _compare(self, module: nn.Module, inputs: tuple[Tensor], weights: Tensor) -> None:
+        wanted = self.wanted[len(self.terms)]
+        mean = weights.view(self.draws, *wanted.shape).mean(0)
+        mean = mean.clamp(min=1e-9)  # 0 log 0 has a value, but its gradient has none
+        gap = torch.special.xlogy(wanted, wanted) - torch.special.xlogy(wanted, mean)
+        self.terms.append(gap.sum(-1).mean())
+
+    def collect(self) -> Tensor:
+        """Return the mean over the layers for the batch that was just run, and forget it."""
+        terms, self.terms, self.wanted = self.terms, [], []
+        return torch.stack(terms).mean()
+
+    def remove(self) -> None:
+        """Stop watching."""
+        for handle in self.handles:
+            handle.remove()
+
+
 def initialise(model: nn.Module) -> None:
     """Give linear layers Xavier weights, queries and keys half of that, and attention a bias.
 
@@ -235,6 +425,7 @@ def fit(
     *,
     part: str = "train",
     smoothing: float = 0.0,
+    loss: Loss | None = None,
     weight_decay: float = 0.01,
     wake: float = 0.0,
     state: Path | None = None,
@@ -251,6 +442,7 @@ def fit(
         rate: Highest learning rate.
         part: Name of this part of a training, for the progress bar and the state file.
         smoothing: Label smoothing.
+        loss: Called with the images and labels of a batch, in place of the cross-entropy.
         weight_decay: AdamW's, on matrices only.
         wake: Weight of the penalty on silent attention neurons; 0 for none.
         state: File that holds the state after each epoch; an existing one is continued.
@@ -275,7 +467,8 @@ def fit(
         schedule.load_state_dict(loaded["schedule"])
         losses = loaded["losses"]
         torch.set_rng_state(loaded["random"])
-    loss_of = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    cross_entropy = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    loss_of = loss or (lambda images, labels: cross_entropy(model(images), labels))
     penalty = Wake(model) if wake > 0 else None
     masks = [m for m in model.modules() if isinstance(m, RandomSpikeMask)]
     for epoch in range(len(losses), epochs):
@@ -285,15 +478,15 @@ def fit(
         total = 0.0
         label = f"{part} epoch {epoch + 1}/{epochs}"
         for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
-            loss = loss_of(model(images), labels)
+            value = loss_of(images, labels)
             if penalty is not None:
-                loss = loss + wake * penalty.collect()
+                value = value + wake * penalty.collect()
             optimiser.zero_grad()
-            loss.backward()
+            value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            total += float(loss.detach())
+            total += float(value.detach())
         losses.append(total / batches_an_epoch)
         _save_state(
             path,

@@ -1,6 +1,8 @@
 """Random spike masks: their numbers, their places, and what they refuse."""
 
+import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -221,3 +223,30 @@ def test_a_block_or_kind_that_the_network_lacks_is_named():
         mstlib.simulate(mstlib.convert(net), pictures(), 2, Masking(mlp=0.5, blocks=(9,)))
     with pytest.raises(ValueError, match="kind must be one of"):
         RandomSpikeMask("everything", block=0, site=0)
+
+
+def test_a_ratio_for_each_block_reaches_its_block():
+    net = tiny()
+    ratios = (0.25, 0.0, 0.75)
+    set_masking(net, Masking(attention=ratios, mlp=0.5))
+    for site in (m for m in net.modules() if isinstance(m, RandomSpikeMask)):
+        assert site.ratio == (0.5 if site.kind == "mlp" else ratios[site.block])
+    set_masking(net, Masking(attention=ratios, blocks=[0]))
+    seen = {m.block: m.ratio for m in net.modules() if isinstance(m, RandomSpikeMask)}
+    assert not any(ratio for block, ratio in seen.items() if block != 0)
+
+
+def test_one_ratio_for_each_block_must_fit_the_network():
+    net = tiny()
+    with pytest.raises(ValueError, match=rf"9 attention ratios for the {len(net.blocks)} blocks"):
+        set_masking(net, Masking(attention=[0.5] * 9))
+    with pytest.raises(ValueError, match=r"Masking\(mlp=…\) must be in \[0, 1\), not 1.5"):
+        Masking(mlp=[0.5, 1.5])
+
+
+def test_ratios_by_block_compare_and_survive_json():
+    masking = Masking(attention=[0.5, 0.0])
+    assert masking == Masking(attention=(0.5, 0.0))
+    assert Masking(**json.loads(json.dumps(asdict(masking)))) == masking
+    assert masking
+    assert not Masking(attention=(0.0, 0.0))
