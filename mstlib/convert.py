@@ -171,7 +171,7 @@ def _why(module: nn.Module) -> str:
 def _fold(module: nn.Module) -> None:
     """Fold the BatchNorms of one module, as its `folds` lists them, into its linear layers."""
     for order, linear_name, norm_name in getattr(module, "folds", ()):
-        linear, norm = getattr(module, linear_name), getattr(module, norm_name)
+        linear, norm = module.get_submodule(linear_name), module.get_submodule(norm_name)
         if not isinstance(norm, _BatchNorm):
             continue
         if order == "norm first":
@@ -180,8 +180,8 @@ def _fold(module: nn.Module) -> None:
             linear = fuse_conv_bn_eval(linear, norm)
         else:
             linear = fuse_linear_bn_eval(linear, norm)
-        setattr(module, linear_name, linear)
-        setattr(module, norm_name, nn.Identity())
+        module.set_submodule(linear_name, linear)
+        module.set_submodule(norm_name, nn.Identity())
 
 
 def _fold_before(norm: _BatchNorm, linear: nn.Linear) -> nn.Linear:
