@@ -1,4 +1,4 @@
-"""The command line: ``mst list``, ``mst evaluate``, ``mst train`` and ``mst lesions``."""
+"""The command line: ``mst list``, ``evaluate``, ``train``, ``lesions`` and ``sweeps``."""
 
 from __future__ import annotations
 
@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "lesions", help="train every recipe from three seeds, whole and with lesions"
     )
     command.set_defaults(run=_lesions)
+
+    command = commands.add_parser(
+        "sweeps", help="train masked students for every ratio, and measure them"
+    )
+    command.set_defaults(run=_sweeps)
     return parser
 
 
@@ -75,7 +80,9 @@ def _list(options: argparse.Namespace) -> None:
     from mstlib.checkpoints import manifest
 
     for name, entry in sorted(manifest().items()):
-        print(f"{name}  data: {entry['recipe']['data']}, seed {entry['seed']}")
+        recipe = entry["recipe"]
+        about = f"data: {recipe['data']}" if "data" in recipe else f"student of {recipe['teacher']}"
+        print(f"{name}  {about}, seed {entry['seed']}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -132,20 +139,25 @@ def parse_masking(words: Sequence[str]) -> Masking:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from mstlib.checkpoints import WEIGHTS, save_shipped
-    from mstlib.train import RECIPES, train
+    from mstlib.checkpoints import WEIGHTS, load_shipped, save_shipped
+    from mstlib.train import RECIPES, STUDENTS, distil, train
 
-    names = list(RECIPES) if options.all else options.models
+    recipes = RECIPES | STUDENTS  # teachers first
+    names = list(recipes) if options.all else options.models
     if not names:
-        raise ValueError(f"name models to train, or --all; there are: {', '.join(RECIPES)}")
+        raise ValueError(f"name models to train, or --all; there are: {', '.join(recipes)}")
     for name in names:
-        if name not in RECIPES:
-            raise ValueError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
+        if name not in recipes:
+            raise ValueError(f"no recipe {name!r}; there are: {', '.join(recipes)}")
     folder = options.folder or WEIGHTS
     for name in names:
-        state = Path(".training") / f"{name}-{options.seed}"
-        model = train(RECIPES[name], options.seed, state=state, progress=True)
-        about = {"recipe": asdict(RECIPES[name]), "seed": options.seed}
+        recipe, more = recipes[name], {"state": Path(".training") / f"{name}-{options.seed}"}
+        more["progress"] = True
+        if name in STUDENTS:
+            model = distil(load_shipped(recipe.teacher), recipe, options.seed, **more)
+        else:
+            model = train(recipe, options.seed, **more)
+        about = {"recipe": asdict(recipe), "seed": options.seed}
         print(f"{name}: {save_shipped(name, model, about, folder)}")
 
 
@@ -153,6 +165,13 @@ def _lesions(options: argparse.Namespace) -> None:
     from mstlib.controls import run_controls
 
     run_controls(progress=True)
+
+
+def _sweeps(options: argparse.Namespace) -> None:
+    from mstlib.sweeps import TEACHERS, run_sweep
+
+    for teacher in TEACHERS:
+        run_sweep(teacher, progress=True)
 
 
 if __name__ == "__main__":
