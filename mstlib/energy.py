@@ -1,13 +1,23 @@
-"""What a run costs: the paper's power model (Eq. 10) on counted spikes."""
+"""What a run costs: the paper's power model (Eq. 10) on counted spikes, and prices of operations.
+
+The prices are inputs, not results: no chip has them all. The defaults are those that the field
+quotes, and what depends on them should be shown for more than one set.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mstlib.simulate import Run
 
 STEP_SECONDS = 1e-3  # "1 time-step takes 1 ms" (§4.3)
+
+# From Horowitz (2014), 45 nm at 0.9 V, in picojoules.
+_MULTIPLY_8, _ADD_32 = 0.2, 0.1  # whole numbers of 8 bits, of 32 bits
+_SRAM_64 = 10.0  # 64 bits from a memory of 8 kB
 
 
 def power(run: Run, alpha: float = 1.0) -> float:
@@ -53,3 +63,79 @@ def spikes_by_module(run: Run) -> dict[str, int]:
             module = "embedding"
         totals[module] = totals.get(module, 0) + spikes
     return totals
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Energy of each operation, in picojoules.
+
+    The defaults are 45 nm, 32-bit floating point (Horowitz 2014): 3.7 to multiply, 0.9 to add; and
+    10 for 64 bits from a memory of 8 kB, thus 5 for 32 bits.
+
+    Attributes:
+        mac: A multiplication and the addition of its result.
+        ac: An addition.
+        weight: To fetch one weight.
+        state: To read, or to write, one membrane potential.
+        event: To send one spike: to write its address of 16 bits into a queue and read it again.
+
+    Raises:
+        ValueError: an energy is negative or not finite.
+    """
+
+    mac: float = 4.6
+    ac: float = 0.9
+    weight: float = 5.0
+    state: float = 5.0
+    event: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise ValueError(
+                    f"{field.name} must be a finite energy >= 0 in picojoules, not {value!r}"
+                )
+
+
+def whole_numbers(bits: int = 8, weight_bits: int = 8) -> Costs:
+    """Return the costs of a chip that computes with whole numbers.
+
+    A product of b and w bits costs 0.2 · b·w/64 pJ: a multiplier grows with both widths (Horowitz
+    gives 0.2 for 8 × 8 bits and 3.1 for 32 × 32, which is 16 times as large: 3.2). Sums have 32
+    bits, 0.1 pJ, as have membrane potentials.
+
+    Args:
+        bits: Of an activation that is no spike, b.
+        weight_bits: Of a weight, w.
+
+    Raises:
+        ValueError: a width is not a whole number from 1 to 32.
+    """
+    for name, width in (("bits", bits), ("weight_bits", weight_bits)):
+        if not isinstance(width, int) or not 1 <= width <= 32:
+            raise ValueError(f"{name} must be a whole number from 1 to 32, not {width!r}")
+    return Costs(
+        mac=_MULTIPLY_8 * bits * weight_bits / 64 + _ADD_32,
+        ac=_ADD_32,
+        weight=memory_energy(weight_bits),
+    )
+
+
+def memory_energy(bits: int) -> float:
+    """Return the picojoules to read or write some bits of a small memory (8 kB, 45 nm)."""
+    return _SRAM_64 * bits / 64
+
+
+def matched_bits(steps: int) -> int:
+    """Return ⌈log₂(T+1)⌉, the bits that write the count of a neuron after T steps, 0 to T.
+
+    A network of such numbers says in one pass what a spiking one says in T steps (Yan and others
+    2024): it is the baseline that spikes have to beat.
+
+    Raises:
+        ValueError: no steps.
+    """
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number >= 1, not {steps!r}")
+    return steps.bit_length()
