@@ -24,6 +24,8 @@ from torch import Tensor
 from mstlib.masking import Masking
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mstlib.models.swin import MaskedSpikingTransformer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -45,7 +47,7 @@ def manifest(folder: Path = WEIGHTS) -> dict[str, dict[str, object]]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def load_shipped(name: str, folder: Path = WEIGHTS) -> MaskedSpikingTransformer:
+def load_shipped(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Load a shipped model: a trained QCFS network, in evaluation mode. Nothing is downloaded.
 
     Known to readers as `mstlib.load`.
@@ -74,7 +76,7 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> MaskedSpikingTransformer:
 
 
 def save_shipped(
-    name: str, model: MaskedSpikingTransformer, about: dict[str, object], folder: Path = WEIGHTS
+    name: str, model: nn.Module, about: dict[str, object], folder: Path = WEIGHTS
 ) -> Path:
     """Write a trained model as a shipped one: the weights, and its entry in the manifest.
 
@@ -184,10 +186,10 @@ def _build(
     config: Mapping[str, object],
     masking: Mapping[str, object] | None,
     named: str,
-) -> MaskedSpikingTransformer:
+) -> nn.Module:
     """Make the network of a configuration and fill it, after a look at every tensor."""
     # timm, which the network builds on, takes seconds to import: only when a network is needed.
-    from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
+    from mstlib.models.build import build
 
     for name, value in state.items():
         if not bool(value.isfinite().all()):
@@ -198,8 +200,7 @@ def _build(
                 f"{value.item():.4g}; a threshold must be > 0"
             )
     try:
-        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        model = MaskedSpikingTransformer(SwinConfig(**shape))
+        model = build(config)
         model.load_state_dict(state)
     except (RuntimeError, TypeError, ValueError) as trouble:
         raise CheckpointError(f"{named} does not fit its network: {trouble}") from None

@@ -55,9 +55,10 @@ class Control:
         )
 
 
+_WITH_ATTENTION = [name for name, recipe in RECIPES.items() if "network" not in recipe.model]
 CONTROLS = (
-    *(Control(name) for name in RECIPES),
-    *(Control(name, lesion=kind) for name in RECIPES for kind in ("scores", "branch")),
+    *(Control(name) for name in _WITH_ATTENTION),
+    *(Control(name, lesion=kind) for name in _WITH_ATTENTION for kind in ("scores", "branch")),
     Control("mst-scenes", "pure"),
     Control("mst-scenes", "pure", "scores"),
     *(Control("mst-scenes", form, "scores", patience=4) for form in ("softmax", "pure")),

@@ -23,7 +23,8 @@ from torch.nn.utils import parametrize
 from mstlib import data
 from mstlib.lesions import lesion
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
-from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, WindowAttention
+from mstlib.models.build import build
+from mstlib.models.swin import WindowAttention
 from mstlib.qcfs import QCFS
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
@@ -36,7 +37,8 @@ class Recipe:
 
     Attributes:
         data: Name of the data set.
-        model: Fields of `SwinConfig` that differ from its defaults.
+        model: Fields of `SwinConfig` that differ from its defaults, or of `ConvConfig` where one of
+            them is ``network`` (see `mstlib.models.build`).
         relu_epochs: Epochs with ReLU activations, at `relu_rate`.
         qcfs_epochs: Epochs with QCFS activations, at `qcfs_rate`.
         relu_rate: Highest learning rate of the first part (one cycle up and down).
@@ -82,6 +84,22 @@ RECIPES = {
     "mst-cued-digits": Recipe(
         "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0
     ),
+    "resnet-digits": Recipe(
+        "digits",
+        {"network": "resnet18", "in_channels": 1, "width": 8, "deep_stem": True},
+        relu_epochs=16,
+        qcfs_epochs=6,
+        images=4000,
+        levels=6,
+    ),
+    "vgg-digits": Recipe(
+        "digits",
+        {"network": "vgg16", "in_channels": 1, "width": 8, "hidden": 64},
+        relu_epochs=16,
+        qcfs_epochs=6,
+        images=4000,
+        levels=6,
+    ),
 }
 
 
@@ -110,7 +128,7 @@ def train(
     *,
     state: Path | None = None,
     progress: bool = False,
-) -> MaskedSpikingTransformer:
+) -> nn.Module:
     """Follow a recipe from random weights to a trained QCFS network.
 
     Args:
@@ -125,7 +143,7 @@ def train(
         The network, in evaluation mode.
     """
     torch.manual_seed(seed)
-    model = MaskedSpikingTransformer(SwinConfig(**recipe.model, levels=None))
+    model = build(recipe.model | {"levels": None})
     initialise(model)
     batches = _batches(recipe, seed)
     size = recipe.images // recipe.batch_size
