@@ -84,6 +84,15 @@ RECIPES = {
     "mst-cued-digits": Recipe(
         "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0
     ),
+    # mst-digits in all but its norms: chapter 3 shows what becomes of it in spikes.
+    "layernorm-digits": Recipe(
+        "digits",
+        {"in_channels": 1, "norm": "layer"},
+        relu_epochs=16,
+        qcfs_epochs=6,
+        images=4000,
+        levels=6,
+    ),
     "resnet-digits": Recipe(
         "digits",
         {"network": "resnet18", "in_channels": 1, "width": 8, "deep_stem": True},
