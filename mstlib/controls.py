@@ -55,7 +55,9 @@ class Control:
         )
 
 
-_WITH_ATTENTION = [name for name, recipe in RECIPES.items() if not recipe.model.keys() & {"network", "norm"}]
+_WITH_ATTENTION = [
+    name for name, recipe in RECIPES.items() if not recipe.model.keys() & {"network", "norm"}
+]
 CONTROLS = (
     *(Control(name) for name in _WITH_ATTENTION),
     *(Control(name, lesion=kind) for name in _WITH_ATTENTION for kind in ("scores", "branch")),
