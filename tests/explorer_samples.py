@@ -4,6 +4,7 @@ from mstlib.explorers import (
     ArchitectureExplorer,
     ConversionExplorer,
     NeuronExplorer,
+    NormalisationExplorer,
     QCFSExplorer,
 )
 
@@ -71,6 +72,19 @@ LEDGER = {
     }
 }
 
+_LAYERS = ("patch_embed.proj_if", "layers.0.blocks.0.mlp.fc2_if")
+PROFILES = {
+    norm: {
+        layer: {
+            "ann": [0.7, 0.2, 0.1],
+            "snn": [[0.9 - near, 0.1, near] for near in (0.0, 0.05, 0.08)],
+            "distance": [away, 0.05, 0.012345678],
+        }
+        for layer, away in zip(_LAYERS, (0.2, 0.3), strict=True)
+    }
+    for norm in ("BatchNorm", "LayerNorm")
+}
+
 
 def explorers() -> dict:
     """A fresh explorer of each kind, by the name of its view."""
@@ -81,4 +95,5 @@ def explorers() -> dict:
         "conversion": ConversionExplorer(
             CURVES, LEDGER, network="mst-scenes", measure="relative rms error"
         ),
+        "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
     }

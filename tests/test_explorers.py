@@ -18,7 +18,7 @@ from mstlib.explorers import (
 )
 from mstlib.explorers.base import STATIC, Explorer
 
-EVERY = pytest.mark.parametrize("view", ["neuron", "qcfs", "architecture", "conversion"])
+EVERY = pytest.mark.parametrize("view", ["neuron", "qcfs", "architecture", "conversion", "normalisation"])
 
 
 def state_of(text: str) -> dict:

@@ -3,6 +3,13 @@
 from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.conversion import ConversionExplorer
 from mstlib.explorers.neuron import NeuronExplorer
+from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.qcfs import QCFSExplorer
 
-__all__ = ["ArchitectureExplorer", "ConversionExplorer", "NeuronExplorer", "QCFSExplorer"]
+__all__ = [
+    "ArchitectureExplorer",
+    "ConversionExplorer",
+    "NeuronExplorer",
+    "NormalisationExplorer",
+    "QCFSExplorer",
+]
