@@ -18,7 +18,9 @@ from mstlib.explorers import (
 )
 from mstlib.explorers.base import STATIC, Explorer
 
-EVERY = pytest.mark.parametrize("view", ["neuron", "qcfs", "architecture", "conversion", "normalisation"])
+EVERY = pytest.mark.parametrize(
+    "view", ["neuron", "qcfs", "architecture", "conversion", "normalisation", "saliency"]
+)
 
 
 def state_of(text: str) -> dict:
