@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--images", type=int, help="how many test images (default: all)")
     command.add_argument("--steps", type=int, default=64, help="time steps T (default 64)")
     command.add_argument("--seed", type=int, default=0, help="seed of the masks")
+    command.add_argument("--size", type=int, help="resize images to this many pixels a side")
     command.add_argument(
         "--levels", type=int, default=16, help="L of a file in the authors' layout"
     )
@@ -86,12 +87,18 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from torch.nn.functional import interpolate
+
     import mstlib
     from mstlib import data
     from mstlib.energy import spikes_by_module
 
     masking = parse_masking(options.mask)
     images, labels = data.load(options.data, "test", options.images, root=options.root)
+    if options.size is not None:
+        if options.size < 1:
+            raise ValueError(f"--size takes a number of pixels >= 1, not {options.size}")
+        images = interpolate(images, (options.size, options.size), mode="bilinear")
     if Path(options.model).suffix in (".pth", ".safetensors"):
         ann = mstlib.load_official(options.model, images.shape[-1], options.levels)
     else:

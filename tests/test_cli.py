@@ -74,6 +74,21 @@ def test_evaluate_takes_a_file_in_the_authors_layout(capsys):
     assert report["mask"] == {}
 
 
+def test_evaluate_resizes_images(monkeypatch, capsys):
+    path = GOLDEN / "reference_mlp_bn.weights.safetensors"
+    sizes = []
+    load = mstlib.load_official
+    monkeypatch.setattr(
+        mstlib,
+        "load_official",
+        lambda model, size, levels: sizes.append(size) or load(model, size, levels),
+    )
+    assert mst(f"evaluate {path} --data scenes --steps 1 --images 1 --size 64") == 0
+    assert sizes == [64]
+    assert mst(f"evaluate {path} --data scenes --images 1 --size 0") == 2
+    assert "pixels >= 1, not 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
