@@ -67,6 +67,80 @@ class LayerCount:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """What a network does for one image in one step: all that an estimate of energy needs.
+
+    Attributes:
+        neurons: Of the network.
+        emitted: Spikes.
+        delivered: Those that no mask dropped.
+        dense: Multiply–accumulates of the network in numbers.
+        synaptic: Synaptic operations.
+        adds: Additions, those included.
+        macs: Multiply–accumulates of real numbers.
+        fetches: Weights, or real numbers in their place, read from memory.
+        entry_adds: Additions in layers that work entry by entry.
+        entry_macs: Multiplications there.
+    """
+
+    neurons: float
+    emitted: float
+    delivered: float
+    dense: float
+    synaptic: float
+    adds: float
+    macs: float
+    fetches: float
+    entry_adds: float
+    entry_macs: float
+
+    def energy(
+        self, steps: float, costs: Costs | None = None, memory: bool = True
+    ) -> dict[str, float]:
+        """Return the energy of one image over some steps, in joules, by what it is spent on.
+
+        "multiply" and "add" are the account usual in the field. With memory come "weights" (each
+        operation fetches its own), "states" (each neuron reads and writes its potential at each
+        step) and "events" (each spike that is delivered).
+
+        Args:
+            steps: T.
+            costs: Energy of each operation; `Costs()` by default.
+            memory: Count what is moved, too.
+        """
+        costs = costs or Costs()
+        spent = {"multiply": self.macs * costs.mac, "add": self.adds * costs.ac}
+        if memory:
+            spent |= {
+                "weights": self.fetches * costs.weight,
+                "states": self.neurons * 2 * costs.state,
+                "events": self.delivered * costs.event,
+            }
+        return {part: steps * picojoules * 1e-12 for part, picojoules in spent.items()}
+
+    def energy_of_numbers(
+        self, costs: Costs | None = None, bits: int = 32, memory: bool = True
+    ) -> dict[str, float]:
+        """Return the energy of the same network in numbers, for one image, which takes one pass.
+
+        Args:
+            costs: Energy of each operation; `Costs()`, or `energy.whole_numbers(bits)`.
+            bits: Of an activation: `energy.matched_bits(T)` says as much as T steps of spikes.
+            memory: Count what is moved, too: "weights" as with spikes, one for each operation; no
+                "states", because nothing is kept; and "events", each activation sent once.
+        """
+        costs = costs or Costs()
+        spent = {
+            "multiply": (self.dense + self.entry_macs) * costs.mac,
+            "add": self.entry_adds * costs.ac,
+        }
+        if memory:
+            sent = self.neurons * 2 * memory_energy(bits)
+            spent |= {"weights": self.dense * costs.weight, "states": 0.0, "events": sent}
+        return {part: picojoules * 1e-12 for part, picojoules in spent.items()}
+
+
+@dataclass(frozen=True)
 class Trace:
     """One simulation, and what was counted while it ran.
 
@@ -74,11 +148,14 @@ class Trace:
         run: The simulation.
         layers: One `LayerCount` a layer, in order of execution.
         dropped: ``{mask: spikes}`` that were emitted and not passed on.
+        readers: ``{mask: readers}``, how many layers read the spikes that reach a mask, where more
+            than one does: each of them is then sent its share of a spike.
     """
 
     run: Run
     layers: tuple[LayerCount, ...]
     dropped: dict[str, int]
+    readers: dict[str, int] = field(default_factory=dict)
 
     @property
     def neurons(self) -> int:
@@ -98,7 +175,8 @@ class Trace:
     @property
     def delivered(self) -> float:
         """Those of them that no mask dropped."""
-        return self.emitted - sum(self.dropped.values()) / self.run.image_steps
+        lost = sum(n / self.readers.get(mask, 1) for mask, n in self.dropped.items())
+        return self.emitted - lost / self.run.image_steps
 
     def total(self, what: str) -> float:
         """Return a count over all layers, of one image in an average step.
@@ -135,53 +213,25 @@ class Trace:
                 raise ValueError(f"{name} must be one of {tuple(allowed)}, not {value!r}")
         return counts[spikes] * times[reading] / STEP_SECONDS * alpha
 
-    def energy(self, costs: Costs | None = None, memory: bool = True) -> dict[str, float]:
-        """Return the energy of one image over all its steps, in joules, by what it is spent on.
-
-        "multiply" and "add" are the account usual in the field. With memory come "weights" (each
-        operation fetches its own), "states" (each neuron reads and writes its potential at each
-        step) and "events" (each spike that is delivered).
-
-        Args:
-            costs: Energy of each operation; `Costs()` by default.
-            memory: Count what is moved, too.
-        """
-        costs = costs or Costs()
-        spent = {
-            "multiply": self.total("macs") * costs.mac,
-            "add": self.total("adds") * costs.ac,
-        }
-        if memory:
-            spent |= {
-                "weights": self.total("fetches") * costs.weight,
-                "states": self.neurons * 2 * costs.state,
-                "events": self.delivered * costs.event,
-            }
-        return {part: self.steps * picojoules * 1e-12 for part, picojoules in spent.items()}
-
-    def energy_of_numbers(
-        self, costs: Costs | None = None, bits: int = 32, memory: bool = True
-    ) -> dict[str, float]:
-        """Return the energy of the same network in numbers, for one image, which takes one pass.
-
-        Args:
-            costs: Energy of each operation; `Costs()`, or `energy.whole_numbers(bits)`.
-            bits: Of an activation: `energy.matched_bits(T)` says as much as T steps of spikes.
-            memory: Count what is moved, too: "weights" as with spikes, one for each operation; no
-                "states", because nothing is kept; and "events", each activation sent once.
-        """
-        costs = costs or Costs()
+    def totals(self) -> Totals:
+        """Return the counts of all layers together, of one image in an average step."""
         entrywise = [layer for layer in self.layers if not layer.dense]
-        macs, adds = (
-            sum(getattr(layer, what) for layer in entrywise) / self.run.image_steps
-            for what in ("macs", "adds")
+        return Totals(
+            neurons=self.neurons,
+            emitted=self.emitted,
+            delivered=self.delivered,
+            dense=self.total("dense"),
+            synaptic=self.total("synaptic"),
+            adds=self.total("adds"),
+            macs=self.total("macs"),
+            fetches=self.total("fetches"),
+            entry_adds=sum(layer.adds for layer in entrywise) / self.run.image_steps,
+            entry_macs=sum(layer.macs for layer in entrywise) / self.run.image_steps,
         )
-        dense = self.total("dense")
-        spent = {"multiply": (dense + macs) * costs.mac, "add": adds * costs.ac}
-        if memory:
-            activations = self.neurons * 2 * memory_energy(bits)
-            spent |= {"weights": dense * costs.weight, "states": 0.0, "events": activations}
-        return {part: picojoules * 1e-12 for part, picojoules in spent.items()}
+
+    def energy(self, costs: Costs | None = None, memory: bool = True) -> dict[str, float]:
+        """Return the energy of one image over all its steps: see `Totals.energy`."""
+        return self.totals().energy(self.steps, costs, memory)
 
 
 def trace(
@@ -212,7 +262,11 @@ def trace(
         raise TypeError(f"trace takes a converted network, not {type(snn).__name__}: convert it")
     with _watching(snn) as (tallies, dropped):
         run = simulate(snn, images, steps, masking, seed, **simulation)
-    return Trace(run, tuple(tally.count() for tally in tallies.values()), dropped)
+    # Networks made by `mstlib.models.spiking` say who reads what; in a Swin each mask is alone.
+    readers = {
+        reader: len(those) for those in getattr(snn.net, "readers", {}).values() for reader in those
+    }
+    return Trace(run, tuple(tally.count() for tally in tallies.values()), dropped, readers)
 
 
 def dense_operations(network: nn.Module, images: Tensor) -> dict[str, int]:

@@ -13,6 +13,7 @@ import mstlib
 from mstlib.energy import Costs, matched_bits, memory_energy, whole_numbers
 from mstlib.lesions import lesion
 from mstlib.masking import Masking, RandomSpikeMask
+from mstlib.models.convnets import ConvConfig, convnet
 from mstlib.models.layers import Product
 from mstlib.operations import Trace, dense_operations, fan_out, trace
 from mstlib.qcfs import QCFS
@@ -218,6 +219,34 @@ def test_an_image_that_stops_early_takes_fewer_steps_and_less_energy():
     assert sum(short.energy().values()) < 0.5 * sum(full.energy().values())
 
 
+def test_a_product_need_not_be_square():
+    class Meet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act, self.meet = QCFS(4, 0.5), Product()
+            self.input_shape = (1, 2, 3)
+
+        def forward(self, x):
+            a = self.act(x)[:, 0]  # (rows, 2, 3)
+            return self.meet(a, a.transpose(-2, -1)[..., :1]).flatten(1)
+
+    snn = mstlib.convert(Meet())
+    x = torch.rand(2, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    ((_, calls),) = inputs_of(snn, Product, lambda: mstlib.simulate(snn, x, 5)).values()
+    (layer,) = trace(snn, x, 5).layers
+    assert layer.synaptic == sum(loop_over_product(*call) for call in calls) > 0
+    assert layer.dense == 10 * 2 * 3 * 1
+
+
+def test_a_spike_with_two_readers_is_sent_to_each_by_halves():
+    net = convnet(ConvConfig("resnet18", in_channels=1, width=4, deep_stem=True))
+    snn = mstlib.convert(net.eval())
+    result = trace(snn, pictures(2, channels=1, side=32), 2, Masking(conv=0.5))
+    assert set(result.dropped) <= set(result.readers)
+    assert max(result.readers.values()) == 2
+    assert 0 < result.emitted - result.delivered < 0.6 * result.emitted
+
+
 def test_silent_scores_meet_no_value():
     snn = mstlib.convert(tiny(attention="pure"))
     with lesion(snn, "scores"):
@@ -267,7 +296,7 @@ def test_energy_by_hand():
         "states": 5e-12 * 2 * 22,
         "events": 5e-12 * 11 * (first + second),
     })  # fmt: skip
-    assert result.energy_of_numbers(costs, bits=4) == pytest.approx({
+    assert result.totals().energy_of_numbers(costs, bits=4) == pytest.approx({
         "multiply": 1e-12 * 7 * (16 * 12 + 12 + 12 * 10 + 10 * 3),
         "add": 0,
         "weights": 1e-12 * 2 * (16 * 12 + 12 * 10 + 10 * 3),
@@ -276,7 +305,7 @@ def test_energy_by_hand():
     })  # fmt: skip
     assert list(result.energy(memory=False)) == ["multiply", "add"]
     assert result.energy(costs, memory=False)["add"] == result.energy(costs)["add"]
-    assert list(result.energy_of_numbers(memory=False)) == ["multiply", "add"]
+    assert list(result.totals().energy_of_numbers(memory=False)) == ["multiply", "add"]
 
 
 def test_shares_add_up_to_one():
