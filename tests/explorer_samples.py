@@ -6,6 +6,7 @@ from mstlib.explorers import (
     NeuronExplorer,
     NormalisationExplorer,
     QCFSExplorer,
+    SaliencyExplorer,
 )
 
 NETWORKS = ("mst-digits", "mst-scenes")
@@ -86,6 +87,45 @@ PROFILES = {
 }
 
 
+SCENES = [
+    {"pixels": ("123456789" * 342)[:3072], "truth": truth, "label": label}
+    for truth, label in (("T..D....C..D..D.", "ring"), (".D..T...D.....DC", "cross"))
+]
+SALIENCY = {
+    "scenes": SCENES,
+    # Every map rises along its places, each faster than the one before.
+    "maps": {
+        name: {
+            layer: [[[k * (1 + t) for k in range(n)] for t in range(3)] for _ in SCENES]
+            for layer, n in (("block 2", 64), ("block 3", 16))
+        }
+        for name in ("0 %", "75 %")
+    },
+    "cam": {
+        "block 2": [[k % 8 for k in range(64)] for _ in SCENES],
+        "block 3": [[int(k == 0) for k in range(16)] for _ in SCENES],
+    },
+    "right": {"0 %": [[False, True, True]] * 2, "75 %": [[False, False, True]] * 2},
+    "times": [2, 8, 32],
+}
+
+
+# A network of a million dense operations, of which masks remove a tenth of those that spikes cause.
+COUNTS = {
+    "neurons": 10_000, "emitted": 2_000, "delivered": 2_000, "dense": 1_000_000,
+    "synaptic": 200_000, "adds": 210_000, "macs": 60_000, "fetches": 250_000,
+    "entry_adds": 10_000, "entry_macs": 10_000,
+}  # fmt: skip
+TRACES = {
+    "mst-digits": {
+        "0 %": COUNTS,
+        "75 %": COUNTS
+        | {"delivered": 1_500, "synaptic": 180_000, "adds": 190_000, "fetches": 230_000},
+    },
+    "resnet-digits": {"0 %": COUNTS | {"macs": 0}, "75 %": COUNTS | {"macs": 0, "adds": 90_000}},
+}
+
+
 def explorers() -> dict:
     """A fresh explorer of each kind, by the name of its view."""
     return {
@@ -96,4 +136,5 @@ def explorers() -> dict:
             CURVES, LEDGER, network="mst-scenes", measure="relative rms error"
         ),
         "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
+        "saliency": SaliencyExplorer(**SALIENCY, layer="block 3"),
     }

@@ -26,7 +26,7 @@ from mstlib.neurons import RESETS, integrate_and_fire
 from mstlib.qcfs import qcfs
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-VIEWS = ["neuron", "qcfs", "architecture", "conversion", "normalisation"]
+VIEWS = ["neuron", "qcfs", "architecture", "conversion", "normalisation", "saliency"]
 SCRIPTS = ["mst_parts", *reversed(VIEWS), "mst_host"]  # views in any order
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -241,7 +241,7 @@ def test_tab_reaches_every_control_and_jupyterlab_leaves_the_keys_alone(desk, vi
 @in_thread
 def test_several_on_one_page_stay_apart(desk):
     with desk.open(static(*explorers().values(), NeuronExplorer())) as page:
-        assert page.locator(".mst-explorer").count() == 5
+        assert page.locator(".mst-explorer").count() == len(VIEWS) + 1
         ids = page.locator("[id]").evaluate_all("es => es.map(e => e.id)")
         assert len(ids) == len(set(ids)) > 8
         lines = page.locator(".mst-say")

@@ -5,6 +5,7 @@ from mstlib.explorers.conversion import ConversionExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.qcfs import QCFSExplorer
+from mstlib.explorers.saliency import SaliencyExplorer
 
 __all__ = [
     "ArchitectureExplorer",
@@ -12,4 +13,5 @@ __all__ = [
     "NeuronExplorer",
     "NormalisationExplorer",
     "QCFSExplorer",
+    "SaliencyExplorer",
 ]
