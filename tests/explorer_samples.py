@@ -3,6 +3,7 @@
 from mstlib.explorers import (
     ArchitectureExplorer,
     ConversionExplorer,
+    MaskingExplorer,
     NeuronExplorer,
     NormalisationExplorer,
     QCFSExplorer,
@@ -126,6 +127,25 @@ TRACES = {
 }
 
 
+MASKED = {
+    name: {
+        place: [
+            {
+                "ratio": ratio,
+                "accuracy": 0.98 - cost * ratio**4,
+                "sd": 0.012345678 * ratio,
+                "scores": 0.3 + 0.6 * ratio,
+                "emitted": 1 - 0.1 * ratio,
+                "delivered": 1 - 0.4 * ratio,
+            }
+            for ratio in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
+        ]
+        for place, cost in (("attention", 0.1), ("mlp", 0.4))
+    }
+    for name in NETWORKS
+}
+
+
 def explorers() -> dict:
     """A fresh explorer of each kind, by the name of its view."""
     return {
@@ -137,4 +157,5 @@ def explorers() -> dict:
         ),
         "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
         "saliency": SaliencyExplorer(**SALIENCY, layer="block 3"),
+        "masking": MaskingExplorer(MASKED, network="mst-scenes"),
     }

@@ -2,6 +2,7 @@
 
 from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.conversion import ConversionExplorer
+from mstlib.explorers.masking import MaskingExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.qcfs import QCFSExplorer
@@ -10,6 +11,7 @@ from mstlib.explorers.saliency import SaliencyExplorer
 __all__ = [
     "ArchitectureExplorer",
     "ConversionExplorer",
+    "MaskingExplorer",
     "NeuronExplorer",
     "NormalisationExplorer",
     "QCFSExplorer",

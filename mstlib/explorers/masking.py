@@ -1,0 +1,117 @@
+"""The mask-ratio explorer: what a mask costs, what it saves, and whether content still matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+
+PLACES = ("attention", "mlp")
+_POINT = ("ratio", "accuracy", "sd", "scores", "emitted", "delivered")
+
+
+class MaskingExplorer(Explorer):
+    """Accuracy, lesion and spikes of masked networks against the mask ratio.
+
+    Numbers are rounded to four decimals. All settings are synced traits.
+
+    Args:
+        curves: ``{network: {"attention": [point, …], "mlp": [point, …]}}``; a point has ``ratio``
+            (increasing from 0, the network without masks), ``accuracy`` and its standard deviation
+            ``sd``, ``scores`` (accuracy with A = 0), and ``emitted`` and ``delivered``, spikes as
+            shares of those that the network without masks emits.
+        network: The network shown at first; by default the first.
+        where: ``"attention"`` or ``"mlp"``.
+        ratio: Mask ratio in [0, 1); the nearest one measured is shown.
+
+    Raises:
+        traitlets.TraitError: the curves are not as above, or the network or place is unknown; the
+            message names what is wrong.
+    """
+
+    _esm = module("masking")
+    _css = STYLE
+    _view = "masking"
+    _settings = ("curves", "network", "where", "ratio")
+
+    curves = traitlets.Dict().tag(sync=True)
+    network = traitlets.Unicode().tag(sync=True)
+    where = traitlets.Enum(PLACES, "attention").tag(sync=True)
+    ratio = Number(0.75, 0, 1)
+
+    def __init__(
+        self,
+        curves: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
+        network: str | None = None,
+        where: str = "attention",
+        ratio: float = 0.75,
+        **widget: Any,
+    ) -> None:
+        super().__init__(
+            curves=dict(curves),
+            network=next(iter(curves), "") if network is None else network,
+            where=where,
+            ratio=ratio,
+            **widget,
+        )
+
+    @traitlets.validate("curves")
+    def _check_curves(self, proposal: dict) -> dict[str, dict]:
+        curves = proposal["value"]
+        if not curves:
+            raise traitlets.TraitError("curves must hold at least one network")
+        for name, places in curves.items():
+            if set(places) != set(PLACES):
+                raise traitlets.TraitError(
+                    f"the curves of {name!r} must be {list(PLACES)}, not {sorted(places)}"
+                )
+        return {
+            name: {place: _check_points(f"{name!r}, {place}", places[place]) for place in PLACES}
+            for name, places in curves.items()
+        }
+
+    @traitlets.validate("network")
+    def _check_network(self, proposal: dict) -> str:
+        # Traitlets checks in no fixed order; an empty `curves` has its own message.
+        if self.curves and proposal["value"] not in self.curves:
+            raise traitlets.TraitError(
+                f"network must be among {list(self.curves)}, not {proposal['value']!r}"
+            )
+        return proposal["value"]
+
+    def fallback(self) -> str:
+        """A table for each network and place."""
+        head = ["mask ratio", "accuracy", "± sd", "accuracy, A = 0", "emitted", "delivered"]
+        return "".join(
+            table(
+                f"{name}, masks in the {place}; spikes as shares of the unmasked network's",
+                head,
+                [[f"{p['ratio']:g}", *(f"{p[k]:.3f}" for k in _POINT[1:])] for p in points],
+            )
+            for name, places in self.curves.items()
+            for place, points in places.items()
+        )
+
+    def __repr__(self) -> str:
+        return f"MaskingExplorer({', '.join(self.curves)}; {self.where} at {self.ratio:g})"
+
+
+def _check_points(where: str, points: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    for point in points:
+        if set(point) != set(_POINT):
+            raise traitlets.TraitError(
+                f"a point of {where} must have {list(_POINT)}, not {sorted(point)}"
+            )
+    rounded = [{name: round(float(point[name]), 4) for name in _POINT} for point in points]
+    ratios = [point["ratio"] for point in rounded]
+    if not ratios or ratios[0] != 0 or ratios != sorted(set(ratios)) or ratios[-1] >= 1:
+        raise traitlets.TraitError(f"ratios of {where} must increase from 0, below 1, not {ratios}")
+    for point in rounded:
+        for name, value in point.items():
+            top = 1 if name in ("accuracy", "scores") else 10
+            if not 0 <= value <= top:
+                raise traitlets.TraitError(f"{name} of {where} must be 0 to {top}, not {value}")
+    return rounded

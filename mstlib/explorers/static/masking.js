@@ -1,0 +1,74 @@
+// What masks cost and save: accuracy against the mask ratio, with its lesion, and the spikes.
+(function (root) {
+  "use strict";
+  const { node, select, choice, slider, plot, bands, explorer, fixed } = root.mstExplorers.parts;
+
+  const percent = (share, decimals = 1) => `${fixed(100 * share, decimals)} %`;
+
+  // The index of the point whose ratio is nearest.
+  function nearest(points, ratio) {
+    const gap = (k) => Math.abs(points[k].ratio - ratio);
+    return points.reduce((best, _, k) => (gap(k) < gap(best) ? k : best), 0);
+  }
+
+  function render({ model, el }) {
+    const points = () => model.get("curves")[model.get("network")][model.get("where")];
+    const networks = Object.keys(model.get("curves"));
+    const controls = [
+      choice(model, "where", { label: "Masks in", options: [["attention", "attention"], ["mlp", "MLP"]] }),
+      slider(model, "ratio", {
+        label: "Mask ratio p", min: 0, max: () => points().length - 1,
+        read: (p) => nearest(points(), p), write: (k) => points()[k].ratio,
+        show: (p) => percent(points()[nearest(points(), p)].ratio, 0),
+      }),
+    ];
+    if (networks.length > 1) controls.unshift(select(model, "network", { label: "Network", options: networks }));
+    const accuracy = plot({
+      title: "Accuracy against mask ratio", height: 280,
+      items: [
+        { mark: "line", style: "mst-blue", text: "masked student" },
+        { mark: "line", style: "mst-red mst-dashed", text: "the same with A = 0" },
+        { mark: "line", style: "mst-green mst-dotted", text: "student without masks" },
+        { mark: "dot", style: "mst-ink", text: "your ratio" },
+      ],
+    });
+    const spikes = plot({ title: "Spikes, against the student without masks", height: 170 });
+
+    function draw() {
+      const all = points(), network = model.get("network"), place = model.get("where");
+      const now = all[nearest(all, model.get("ratio"))], control = all[0];
+      const c = accuracy.frame({
+        x: { from: 0, to: 1, label: "mask ratio p", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
+        y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((a) => [a, percent(a, 0)]) },
+        label: `Accuracy of ${network} with masks in the ${place}: ` +
+          all.map((p) => `${percent(p.accuracy)} at ${percent(p.ratio, 0)}, with A = 0 ${percent(p.scores)}`).join("; ") + ".",
+      });
+      c.across(control.accuracy, "mst-green mst-dotted");
+      c.line(all.map((p) => [p.ratio, p.scores]), "mst-red mst-dashed");
+      c.line(all.map((p) => [p.ratio, p.accuracy]), "mst-blue");
+      for (const p of all) {
+        c.line([[p.ratio, p.accuracy - p.sd], [p.ratio, p.accuracy + p.sd]], "mst-blue");
+      }
+      c.dot(now.ratio, now.scores, "mst-red", 5);
+      c.dot(now.ratio, now.accuracy, "mst-ink");
+
+      const s = spikes.frame({
+        x: { from: 0, to: 1.3, label: "share", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
+        y: bands(["emitted", "delivered"]),
+        label: `Spikes emitted ${percent(now.emitted)}, delivered ${percent(now.delivered)} of the unmasked student's.`,
+      });
+      s.bar(now.emitted, 0, percent(now.emitted, 0), "mst-blue mst-hollow");
+      s.bar(now.delivered, 1, percent(now.delivered, 0), "mst-blue");
+      s.down(1, "mst-green mst-dotted");
+      return `${network}, ${percent(now.ratio, 0)} masked in the ${place === "mlp" ? "MLPs" : "attention"}: accuracy ` +
+        `${percent(now.accuracy)} ± ${fixed(100 * now.sd, 1)}, with A = 0 ${percent(now.scores)} ` +
+        `(without masks ${percent(control.accuracy)} and ${percent(control.scores)}). ` +
+        `Spikes emitted ${percent(now.emitted, 0)}, delivered ${percent(now.delivered, 0)}`;
+    }
+
+    const body = [node("div", { class: "mst-panels" }, accuracy.root, spikes.root)];
+    return explorer({ model, el, watch: ["curves", "network", "where", "ratio"], controls, body, draw });
+  }
+
+  root.mstExplorers.views.masking = { render, nearest };
+})(globalThis);
