@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks weights lesions sweeps bench lock lint serve clean
+.PHONY: help book test lab notebooks weights lesions convergence sweeps bench lock lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,9 @@ weights: $(READY) ## train the shipped models again from their seeds
 
 lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
 	$(BIN)/mst lesions
+
+convergence: $(READY) ## do the short trainings of chapter 3 again (norms in the MLP)
+	$(BIN)/python -m mstlib.convergence
 
 sweeps: $(READY) ## train the masked students of chapter 7 again, and measure them
 	$(BIN)/mst sweeps

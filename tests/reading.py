@@ -16,10 +16,10 @@ def cells(name, kind):
 
 
 def definition(name, function, **names):
-    """The first definition of a function in a notebook, found in its syntax tree."""
+    """The first definition of a function or class in a notebook, found in its syntax tree."""
     for source in cells(name, "code"):
         for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef) and node.name == function:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == function:
                 exec(compile(ast.Module([node], []), name, "exec"), names)
                 return names[function]
     raise LookupError(f"{name} does not define {function}")
