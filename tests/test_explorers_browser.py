@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_samples import CURVES, LEDGER, WALK, explorers
+from explorer_samples import CURVES, LEDGER, PROFILES, WALK, explorers
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mstlib.explorers import ConversionExplorer, NeuronExplorer, QCFSExplorer
@@ -567,3 +567,33 @@ def test_conversion_takes_the_nearest_stored_step_and_misses_no_ledger(desk):
         drive(page, "network", "mst-scenes")
         assert page.locator(".mst-panel:visible").count() == 3
         assert re.search(r"T = 128: product, 0\.183$", say(page))
+
+
+# ---- LayerNorm against BatchNorm ----
+
+
+@in_thread
+def test_normalisation_shows_what_is_stored_and_follows_every_control(desk):
+    with desk.open(static(explorers()["normalisation"])) as page:
+        assert say(page) == (
+            "BatchNorm, T = 32: distance 0.012 θ. "
+            "Values near 0: 82.0 % in spikes, 70.0 % in the trained network"
+        )
+        spread, away = page.locator(".mst-panel").nth(0), page.locator(".mst-panel").nth(1)
+        bars = spread.locator("svg[role=img] rect").evaluate_all(
+            "es => es.map(e => +e.getAttribute('width'))"
+        )
+        layer = PROFILES["BatchNorm"]["layers.0.blocks.0.mlp.fc2_if"]
+        for width, share in zip(bars, layer["snn"][2], strict=True):
+            assert width / max(bars) == pytest.approx(share / max(layer["snn"][2]), abs=0.01)
+        assert spread.locator("circle[r='5']").count() == 1 + len(bars)  # one in the legend
+
+        page.get_by_label("Steps T").press("Home")
+        assert say(page).startswith("BatchNorm, T = 2: distance 0.300 θ. Values near 0: 90.0 %")
+        page.get_by_label("LayerNorm").check()
+        page.get_by_label("Layer of neurons").select_option("patch_embed.proj_if")
+        assert say(page).startswith("LayerNorm, T = 2: distance 0.200 θ.")
+        page.get_by_label("Steps T").press("ArrowRight")
+        assert say(page).startswith("LayerNorm, T = 8: distance 0.050 θ.")
+        label = away.locator("svg[role=img]").get_attribute("aria-label")
+        assert "LayerNorm: 0.200 at T = 2, 0.050 at T = 8, 0.012 at T = 32" in label
