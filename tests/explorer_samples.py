@@ -3,6 +3,7 @@
 from mstlib.explorers import (
     ArchitectureExplorer,
     ConversionExplorer,
+    EnergyExplorer,
     MaskingExplorer,
     NeuronExplorer,
     NormalisationExplorer,
@@ -158,4 +159,5 @@ def explorers() -> dict:
         "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
         "saliency": SaliencyExplorer(**SALIENCY, layer="block 3"),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),
+        "energy": EnergyExplorer(TRACES, steps=16),
     }

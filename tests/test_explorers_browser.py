@@ -26,7 +26,16 @@ from mstlib.neurons import RESETS, integrate_and_fire
 from mstlib.qcfs import qcfs
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-VIEWS = ["neuron", "qcfs", "architecture", "conversion", "normalisation", "saliency", "masking"]
+VIEWS = [
+    "neuron",
+    "qcfs",
+    "architecture",
+    "conversion",
+    "normalisation",
+    "saliency",
+    "masking",
+    "energy",
+]
 SCRIPTS = ["mst_parts", *reversed(VIEWS), "mst_host"]  # views in any order
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -9,7 +9,15 @@ from mstlib.exercises.grading import Exercise, Result
 
 __all__ = ["Exercise", "Result", "check", "find"]
 
-CHAPTERS = {"1": "ch01", "2": "ch02", "3": "ch03", "5": "ch05", "6": "ch06", "10": "ch10"}
+CHAPTERS = {
+    "1": "ch01",
+    "2": "ch02",
+    "3": "ch03",
+    "5": "ch05",
+    "6": "ch06",
+    "9": "ch09",
+    "10": "ch10",
+}
 
 
 def check(number: str, answer: Any) -> Result:

@@ -3,6 +3,7 @@
 from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.conversion import ConversionExplorer
 from mstlib.explorers.masking import MaskingExplorer
+from mstlib.explorers.energy import EnergyExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.qcfs import QCFSExplorer
@@ -12,6 +13,7 @@ __all__ = [
     "ArchitectureExplorer",
     "ConversionExplorer",
     "MaskingExplorer",
+    "EnergyExplorer",
     "NeuronExplorer",
     "NormalisationExplorer",
     "QCFSExplorer",

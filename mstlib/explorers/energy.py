@@ -1,0 +1,137 @@
+"""The energy explorer: what one image costs in spikes and in numbers, at prices to be chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import traitlets
+
+from mstlib.energy import Costs, matched_bits, memory_energy
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.operations import Totals
+
+ARITHMETICS = ("floats", "whole numbers")
+_COUNTS = tuple(field.name for field in fields(Totals))
+
+
+class EnergyExplorer(Explorer):
+    """Energy of one image: spikes with and without masks, the network in b bits, and in floats.
+
+    The counts are those of one image in one step, so that T is free. Whole numbers have weights of
+    8 bits; floats have 32. All settings are synced traits.
+
+    Args:
+        traces: ``{network: {mask ratio: counts}}``; ratios are texts such as ``"75 %"``, the first
+            of which is the unmasked network; counts are `mstlib.operations.Totals`, or the same as
+            a mapping. They are rounded to whole numbers.
+        network: The network shown at first; by default the first.
+        ratio: The mask ratio shown at first; by default the last of the network.
+        steps: T, from 1 to 256.
+        arithmetic: Of the spiking network, ``"floats"`` or ``"whole numbers"``.
+        add: Picojoules of a 32-bit addition of whole numbers.
+        multiply: Picojoules of an 8 × 8-bit multiplication.
+        memory: Picojoules to move 64 bits; 0 counts operations only.
+
+    Raises:
+        traitlets.TraitError: a setting is outside its range, or the traces are not as above.
+    """
+
+    _esm = module("energy")
+    _css = STYLE
+    _view = "energy"
+    _settings = (
+        "traces", "network", "ratio", "steps", "arithmetic", "add", "multiply", "memory",
+    )  # fmt: skip
+
+    traces = traitlets.Dict().tag(sync=True)
+    network = traitlets.Unicode().tag(sync=True)
+    ratio = traitlets.Unicode().tag(sync=True)
+    steps = Number(32, 1, 256, whole=True)
+    arithmetic = traitlets.Enum(ARITHMETICS, "whole numbers").tag(sync=True)
+    add = Number(0.1, 0, 5)
+    multiply = Number(0.2, 0, 5)
+    memory = Number(10, 0, 200)
+
+    def __init__(
+        self,
+        traces: Mapping[str, Mapping[str, Totals | Mapping[str, float]]],
+        network: str | None = None,
+        ratio: str | None = None,
+        **settings: Any,
+    ) -> None:
+        network = next(iter(traces), "") if network is None else network
+        ratio = list(traces.get(network) or [""])[-1] if ratio is None else ratio
+        super().__init__(traces=dict(traces), network=network, ratio=ratio, **settings)
+
+    @traitlets.validate("traces")
+    def _check_traces(self, proposal: dict) -> dict:
+        if not proposal["value"] or not all(proposal["value"].values()):
+            raise traitlets.TraitError("traces must hold a network, and each of them a mask ratio")
+        return {
+            network: {ratio: _check_counts(network, ratio, c) for ratio, c in ratios.items()}
+            for network, ratios in proposal["value"].items()
+        }
+
+    @traitlets.validate("network")
+    def _check_network(self, proposal: dict) -> str:
+        if self.traces and proposal["value"] not in self.traces:
+            raise traitlets.TraitError(
+                f"network must be among {list(self.traces)}, not {proposal['value']!r}"
+            )
+        return proposal["value"]
+
+    def energies(self, steps: int) -> dict[str, float]:
+        """Return the microjoules of one image in the four forms, after a number of steps."""
+        ratios = {ratio: Totals(**c) for ratio, c in self.traces[self.network].items()}
+        plain = next(iter(ratios.values()))
+        masked = ratios.get(self.ratio, plain)
+        bits = matched_bits(steps)
+        spikes, numbers = self._costs(8 if self.arithmetic != "floats" else 0), self._costs(bits)
+        moved = self.memory / memory_energy(64)
+        parts = {
+            "spikes, unmasked": plain.energy(steps, spikes),
+            "spikes, masked": masked.energy(steps, spikes),
+            "numbers of b bits": plain.energy_of_numbers(numbers, bits),
+            "floats": plain.energy_of_numbers(self._costs(0), 32),
+        }
+        for name in ("numbers of b bits", "floats"):  # `Totals` knows one price of memory only
+            parts[name]["events"] *= moved
+        return {name: 1e6 * sum(those.values()) for name, those in parts.items()}
+
+    def _costs(self, bits: int) -> Costs:
+        """Prices of whole numbers of some bits with weights of 8, or of floats (0 bits)."""
+        word = self.memory / 2
+        if bits == 0:
+            return Costs(weight=word, state=word, event=word)
+        return Costs(self.multiply * bits / 8 + self.add, self.add, word / 4, word, word)
+
+    def fallback(self) -> str:
+        """The four energies of the chosen network at several T."""
+        shown = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+        columns = [self.energies(T) for T in shown]
+        rows = [[name, *(f"{column[name]:.3g}" for column in columns)] for name in columns[0]]
+        title = (
+            f"{self.network}, masked {self.ratio}: energy of one image in µJ; "
+            f"the spiking network computes with {self.arithmetic}"
+        )
+        return table(title, ["form", *(f"T = {T}" for T in shown)], rows)
+
+    def __repr__(self) -> str:
+        return f"EnergyExplorer({', '.join(self.traces)}; steps={self.steps})"
+
+
+def _check_counts(network: str, ratio: str, counts: Totals | Mapping[str, float]) -> dict:
+    counts = asdict(counts) if isinstance(counts, Totals) else dict(counts)
+    if set(counts) != set(_COUNTS):
+        raise traitlets.TraitError(
+            f"the counts of {network!r} at {ratio} must be {list(_COUNTS)}, not {list(counts)}"
+        )
+    for name, value in counts.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise traitlets.TraitError(
+                f"{name} of {network!r} at {ratio} must be finite and >= 0, not {value}"
+            )
+    return {name: round(counts[name]) for name in _COUNTS}
