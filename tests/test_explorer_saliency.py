@@ -1,0 +1,105 @@
+"""The saliency explorer: what it stores, what it refuses, and what it says in a browser."""
+
+import pytest
+from explorer_samples import SALIENCY, SCENES
+from test_explorers_browser import CHROMIUM, desk, drive, in_thread, say, static
+from traitlets import TraitError
+
+from mstlib.explorers import SaliencyExplorer
+from mstlib.explorers.saliency import share
+
+__all__ = ["desk"]  # a fixture
+BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+def explorer(**changes):
+    return SaliencyExplorer(**(SALIENCY | changes))
+
+
+def test_maps_are_stored_relative_to_their_highest_place():
+    stored = explorer().maps["75 %"]["block 3"][0]
+    assert stored[0] == stored[2]  # one map is a multiple of the other
+    assert (stored[0][0], stored[0][15]) == (0, 99)
+
+
+def test_share_counts_the_places_of_a_cell():
+    truth = "T..C"
+    assert share([4, 1, 1, 2], truth, "T") == 0.5
+    fine = [1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 3, 0, 0, 1, 0]  # 4×4 places in 2×2 cells
+    assert share(fine, truth, "T") == 0.5
+    assert share(fine, truth, "C") == 0.5
+    assert share([0] * 4, truth, "T") == 0
+
+
+def test_fallback_has_a_row_for_each_network():
+    text = explorer(layer="block 3").fallback()
+    assert text.count("<tr>") == 1 + 2 + 1
+    assert "100 %, 0 %" in text  # Score-CAM of the first scene is all on its target
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenes": []}, "got 0 images"),
+        ({"times": [8, 2, 32]}, r"times that increase .*\[8, 2, 32\]"),
+        ({"scenes": [{"pixels": "abc"}] * 2}, "image 1 must have pixels, truth and label"),
+        ({"scenes": [SCENES[0] | {"pixels": "xyz"}] * 2}, "three hexadecimal digits"),
+        ({"scenes": [SCENES[0] | {"truth": "TXC."}] * 2}, "truth of image 1: a square of TCD."),
+        ({"right": {"0 %": [[True] * 3] * 2}}, "'75 %' must have .* answers"),
+        ({"times": [2, 8]}, "0 %, block 2: 3 entries where 2 are needed"),
+        ({"cam": {"block 2": [[1] * 64] * 2}}, r"layers \['block 2'\]"),
+        ({"cam": SALIENCY["cam"] | {"block 3": [[1] * 15] * 2}}, "square, not 15 places"),
+        ({"cam": SALIENCY["cam"] | {"block 3": [[-1] * 16] * 2}}, "not negative"),
+        ({"network": "50 %"}, r"network must be among \['0 %', '75 %'\], not '50 %'"),
+        ({"layer": "block 9"}, "layer must be among .* not 'block 9'"),
+        ({"image": 3}, r"image must be among \[1, 2\], not 3"),
+        ({"time": 3}, r"time must be among \[0, 1, 2\], not 3"),
+    ],
+)
+def test_bad_input_is_named(changes, message):
+    with pytest.raises(TraitError, match=message):
+        explorer(**changes)
+
+
+@BROWSER
+@in_thread
+def test_it_says_where_the_maps_point(desk):
+    with desk.open(static(explorer(layer="block 3"))) as page:
+        # Places 0 … 15 rise: of their total 120 the target (place 0) has 0, the cue (8) 8/120.
+        assert say(page) == (
+            "0 %, step 2, block 3: 0 % on the target and 7 % on the cue, the highest place on "
+            "empty ground. The answer so far is wrong. Score-CAM: 100 % on the target and 0 % on "
+            "the cue, the highest place on the target."
+        )
+        page.get_by_label("Time step").press("ArrowRight")
+        assert "step 8" in say(page)
+        assert "so far is right" in say(page)
+        page.get_by_label("75 %").check()
+        assert say(page).startswith("75 %, step 8")
+        assert "so far is wrong" in say(page)
+        page.get_by_label("Scene", exact=True).press("End")
+        assert "the highest place on the cue" in say(page)  # place 15 of the second scene
+        page.get_by_label("block 2").check()
+        panels = page.locator(".mst-panel svg[role=img]")
+        assert panels.count() == 4
+        assert panels.nth(1).locator(".mst-cell").count() == 64
+        assert panels.nth(1).locator(".mst-outline").count() == 2
+        assert panels.nth(1).locator(".mst-outline.mst-dashed").count() == 1
+
+
+@BROWSER
+@in_thread
+def test_script_and_library_share_one_arithmetic(desk):
+    shown = explorer()
+    with desk.open(static(shown)) as page:
+        for index, scene in enumerate(shown.scenes):
+            for layer in shown.cam:
+                for thing in "TDC.":
+                    values = shown.maps["0 %"][layer][index][1]
+                    theirs = page.evaluate(
+                        "([m, t, w]) => mstExplorers.views.saliency.share(m, t, w)",
+                        [values, scene["truth"], thing],
+                    )
+                    assert theirs == pytest.approx(share(values, scene["truth"], thing))
+        drive(page, "network", "75 %")
+        assert say(page).startswith("75 %")
