@@ -7,6 +7,7 @@ from mstlib.explorers import (
     MaskingExplorer,
     NeuronExplorer,
     NormalisationExplorer,
+    ProductExplorer,
     QCFSExplorer,
     SaliencyExplorer,
 )
@@ -152,6 +153,7 @@ def explorers() -> dict:
     return {
         "neuron": NeuronExplorer(),
         "qcfs": QCFSExplorer(),
+        "product": ProductExplorer(rate_q=0.3, rate_k=0.45, steps=100),
         "architecture": ArchitectureExplorer(WALK, selected=3),
         "conversion": ConversionExplorer(
             CURVES, LEDGER, network="mst-scenes", measure="relative rms error"

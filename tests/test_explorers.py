@@ -19,7 +19,7 @@ from mstlib.explorers import (
 from mstlib.explorers.base import STATIC, Explorer
 
 EVERY = pytest.mark.parametrize(
-    "view", ["neuron", "qcfs", "architecture", "conversion", "normalisation", "saliency"]
+    "view", ["neuron", "qcfs", "architecture", "conversion", "product", "normalisation", "saliency"]
 )
 
 

@@ -31,6 +31,7 @@ VIEWS = [
     "qcfs",
     "architecture",
     "conversion",
+    "product",
     "normalisation",
     "saliency",
     "masking",

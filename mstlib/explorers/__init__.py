@@ -6,6 +6,7 @@ from mstlib.explorers.masking import MaskingExplorer
 from mstlib.explorers.energy import EnergyExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
+from mstlib.explorers.product import ProductExplorer
 from mstlib.explorers.qcfs import QCFSExplorer
 from mstlib.explorers.saliency import SaliencyExplorer
 
@@ -16,6 +17,7 @@ __all__ = [
     "EnergyExplorer",
     "NeuronExplorer",
     "NormalisationExplorer",
+    "ProductExplorer",
     "QCFSExplorer",
     "SaliencyExplorer",
 ]

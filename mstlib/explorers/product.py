@@ -1,0 +1,68 @@
+"""The product explorer: two spike trains, when they meet, and what the mean of that is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.neurons import integrate_and_fire
+
+
+class ProductExplorer(Explorer):
+    """The mean product of two neurons' spikes against the product of their rates.
+
+    Each neuron has threshold 1 and a constant current. Every setting is a synced trait.
+
+    Args:
+        rate_q: Current of the query neuron, from 0 to 1: its firing rate in the long run.
+        rate_k: Current of the key neuron, likewise.
+        start_q: Potential of the query neuron before the first step, from 0 to 1: its phase.
+        start_k: Potential of the key neuron, likewise.
+        steps: T, from 8 to 512.
+
+    Raises:
+        traitlets.TraitError: a setting is outside its range.
+    """
+
+    _esm = module("product")
+    _css = STYLE
+    _view = "product"
+    _settings = ("rate_q", "rate_k", "start_q", "start_k", "steps")
+
+    rate_q = Number(0.5, 0, 1)
+    rate_k = Number(0.5, 0, 1)
+    start_q = Number(0.5, 0, 1)
+    start_k = Number(0.5, 0, 1)
+    steps = Number(64, 8, 512, whole=True)
+
+    def __init__(
+        self,
+        rate_q: float = 0.5,
+        rate_k: float = 0.5,
+        start_q: float = 0.5,
+        start_k: float = 0.5,
+        steps: int = 64,
+        **widget: Any,
+    ) -> None:
+        super().__init__(
+            rate_q=rate_q, rate_k=rate_k, start_q=start_q, start_k=start_k, steps=steps, **widget
+        )
+
+    def fallback(self) -> str:
+        """Both means at a few numbers of steps up to T."""
+        rates = torch.tensor([self.rate_q, self.rate_k], dtype=torch.float64)
+        starts = torch.tensor([self.start_q, self.start_k], dtype=torch.float64)
+        q, k = integrate_and_fire(rates.expand(self.steps, 2), 1.0, starts)[0].unbind(1)
+        rows = []
+        for steps in sorted({min(8 * 4**i, self.steps) for i in range(4)}):
+            together = (q * k)[:steps].mean()
+            wanted = q[:steps].mean() * k[:steps].mean()
+            rows.append([steps, *(f"{x + 0:.3f}" for x in (together, wanted, together - wanted))])
+        return table(
+            f"Two neurons with rates {self.rate_q:g} and {self.rate_k:g}, started at "
+            f"{self.start_q:g} and {self.start_k:g}",
+            ["steps T", "mean product", "product of means", "bias"],
+            rows,
+        )

@@ -1,0 +1,98 @@
+// Two spike trains, the steps at which they meet, and what the mean of their product is worth.
+(function (root) {
+  "use strict";
+  const { slider, plot, bands, powersOfTwo, node, explorer, fixed } = root.mstExplorers.parts;
+  const SEEN = 64; // steps drawn in the raster
+  const NAMES = ["rate_q", "rate_k", "start_q", "start_k", "steps"];
+
+  // mstlib.neurons with soft reset, θ = 1: the spikes of a constant current
+  function fire(current, start, steps) {
+    const spikes = [];
+    let v = start;
+    for (let t = 0; t < steps; t++) {
+      v += current;
+      spikes.push(v >= 1 ? 1 : 0);
+      if (v >= 1) v -= 1;
+    }
+    return spikes;
+  }
+
+  // After each step: mean product, product of means, and the counts they are made of.
+  function products({ rate_q, rate_k, start_q, start_k, steps }) {
+    const q = fire(rate_q, start_q, steps), k = fire(rate_k, start_k, steps);
+    let [nq, nk, both] = [0, 0, 0];
+    const mean = [], wanted = [];
+    for (let t = 0; t < steps; t++) {
+      nq += q[t];
+      nk += k[t];
+      both += q[t] * k[t];
+      mean.push(both / (t + 1));
+      wanted.push((nq * nk) / (t + 1) ** 2);
+    }
+    return { q, k, mean, wanted, counts: [nq, nk, both] };
+  }
+
+  function render({ model, el }) {
+    const rate = (name, label) => slider(model, name, { label, min: 0, max: 1, step: 0.005, show: (v) => fixed(v, 3) });
+    const start = (name, label) => slider(model, name, { label, min: 0, max: 1, step: 0.05, show: (v) => `${fixed(v, 2)} θ` });
+    const controls = [
+      rate("rate_q", "Rate of the query"),
+      rate("rate_k", "Rate of the key"),
+      start("start_q", "Start of the query"),
+      start("start_k", "Start of the key"),
+      slider(model, "steps", { label: "Steps T", min: 8, max: 512, step: 8 }),
+    ];
+    const raster = plot({ title: "", height: 150, left: 62 });
+    const means = plot({
+      title: "Mean of the product, after t steps", height: 270, left: 62,
+      items: [
+        { mark: "line", style: "mst-red mst-thick", text: "mean of the products" },
+        { mark: "line", style: "mst-blue mst-dashed", text: "product of the means" },
+      ],
+    });
+
+    function drawRaster(run, steps) {
+      const seen = Math.min(steps, SEEN);
+      raster.heading.textContent = steps > SEEN ? `Spikes, the last ${SEEN} of ${steps} steps` : `Spikes, all ${steps} steps`;
+      const from = steps - seen;
+      const times = (spikes) => spikes.flatMap((s, t) => (s && t >= from ? [t + 1] : []));
+      const both = run.q.map((s, t) => s * run.k[t]);
+      const c = raster.frame({
+        x: { from: from + 0.3, to: steps + 0.7, label: "time step" },
+        y: bands(["query", "key", "both"]),
+        label: `Spike raster of the last ${seen} steps: query ${times(run.q).length}, key ${times(run.k).length}, ` +
+          `both in the same step ${times(both).length}.`,
+      });
+      c.spikes(times(run.q), 0, "mst-blue");
+      c.spikes(times(run.k), 1, "mst-green");
+      c.spikes(times(both), 2, "mst-red");
+    }
+
+    function draw() {
+      const now = Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
+      const run = products(now), steps = now.steps;
+      drawRaster(run, steps);
+      const [mean, wanted] = [run.mean[steps - 1], run.wanted[steps - 1]];
+      const top = Math.max(0.05, ...run.mean.slice(3), ...run.wanted.slice(3));
+      const m = means.frame({
+        x: { from: 1, to: steps, log: true, ticks: powersOfTwo(steps), label: "steps t (logarithmic)" },
+        y: { from: 0, to: Math.min(1.12 * top, 1.05), label: "mean" },
+        label: `After ${steps} steps the mean of the products is ${fixed(mean, 3)}, ` +
+          `the product of the means ${fixed(wanted, 3)}.`,
+      });
+      // The first steps may lie above the frame: cut them there.
+      const cut = (v) => Math.min(v, Math.min(1.12 * top, 1.05));
+      m.line(run.mean.map((v, t) => [t + 1, cut(v)]), "mst-red mst-thick");
+      m.line(run.wanted.map((v, t) => [t + 1, cut(v)]), "mst-blue mst-dashed");
+      const [nq, nk, both] = run.counts;
+      const bias = mean - wanted;
+      return `T = ${steps}: query ${nq}, key ${nk}, together ${both} times. Mean product ${fixed(mean, 3)}, ` +
+        `product of means ${fixed(wanted, 3)}: bias ${bias > 5e-4 ? "+" : ""}${fixed(bias, 3)}`;
+    }
+
+    const body = [node("div", { class: "mst-panels" }, raster.root, means.root)];
+    return explorer({ model, el, watch: NAMES, controls, body, draw });
+  }
+
+  root.mstExplorers.views.product = { render, fire, products };
+})(globalThis);
