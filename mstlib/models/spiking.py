@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,8 @@ class SpikingReady(nn.Module):
         input_shape: ``(channels, height, width)`` of the images it takes.
         trained_masking: The `Masking` it was trained with, or ``None``.
         folds: The pairs of convolution and BatchNorm that `mstlib.convert` folds.
+        readers: ``{spiking layer: names of what reads its spikes}``, where a mask stands for the
+            convolution behind it.
         config: The configuration it was built from, where it was built from one.
     """
 
@@ -63,9 +66,11 @@ class SpikingReady(nn.Module):
         graph: fx.GraphModule,
         input_shape: tuple[int, int, int],
         folds: tuple[tuple[str, str, str], ...],
+        readers: dict[str, tuple[str, ...]],
     ) -> None:
         super().__init__()
-        self.graph, self.input_shape, self.folds = graph, input_shape, folds
+        self.graph, self.input_shape = graph, input_shape
+        self.folds, self.readers = folds, readers
         self.trained_masking: Masking | None = None
         self.config: object = None
 
@@ -106,7 +111,8 @@ def spiking(
     graph.lint()
     rewriter.net.recompile()
     rewriter.net.delete_all_unused_submodules()
-    return SpikingReady(rewriter.net.train(net.training), input_shape, rewriter.folds())
+    ready = SpikingReady(rewriter.net, input_shape, rewriter.folds(), rewriter.readers())
+    return ready.train(net.training)
 
 
 class _Tracer(fx.Tracer):
@@ -132,12 +138,14 @@ class _Rewriter:
 
     def __init__(self, net: fx.GraphModule, levels: int | None) -> None:
         self.net, self.levels = net, levels
+        self.before = dict(net.named_modules())
         self.calls = Counter(n.target for n in net.graph.nodes if n.op == "call_module")
         self.block = self.site = 0
         self.used: set[str] = set()
 
     def visit(self, node: fx.Node) -> None:
-        module = self._module(node)
+        # As it was: a module that is called twice has been replaced at its first call.
+        module = self.before[node.target] if node.op == "call_module" else None
         if isinstance(module, _RECTIFIERS) or node.target in _RECTIFIER_CALLS:
             name = node.target if module is not None else self._beside(node, "act")
             self._replace(node, name, QCFS(self.levels), node.args[:1])
@@ -165,6 +173,24 @@ class _Rewriter:
                 if norm and all(self.calls[name] == 1 for name in names):
                     pairs.append(("linear first", *(f"graph.{name}" for name in names)))
         return tuple(pairs)
+
+    def readers(self) -> dict[str, tuple[str, ...]]:
+        """List what reads the spikes of each layer."""
+        layers = {}
+        for node in self.net.graph.nodes:
+            module = self._module(node)
+            if isinstance(module, QCFS | SpikingPool):
+                pool = ".act" if isinstance(module, SpikingPool) else ""
+                found = tuple(f"graph.{reader.target}" for reader in self._ends(node))
+                layers[f"graph.{node.target}{pool}"] = found
+        return layers
+
+    def _ends(self, node: fx.Node) -> Iterator[fx.Node]:
+        for user in node.users:
+            if isinstance(self._module(user), nn.Identity | nn.Dropout):
+                yield from self._ends(user)
+            else:
+                yield user
 
     def _reads_spikes(self, node: fx.Node) -> bool:
         source = node.args[0]
