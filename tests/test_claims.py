@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mstlib.cli import _parser, parse_masking
+from mstlib.masking import Masking
+from mstlib.models.swin import SwinConfig
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -267,3 +269,11 @@ def test_every_status_is_explained_and_used():
     assert {claim.status for claim in CLAIMS} == set(STATUSES)
     assert set(SHOWN) < set(STATUSES)
     assert all((NOTEBOOKS / f"{c.notebook}.ipynb").exists() for c in CLAIMS if c.notebook)
+
+
+def test_options_on_the_page_of_paper_and_code_exist():
+    text = (ROOT / "book" / "paper_against_code.md").read_text(encoding="utf-8")
+    options = re.findall(r"`((?:SwinConfig|Masking)\([^`…]*\))`", text)
+    assert len(options) >= 10
+    for option in options:
+        eval(option, {"SwinConfig": SwinConfig, "Masking": Masking})

@@ -213,7 +213,10 @@ into the stored output of that cell, and fails if the value is not there. Small 
 small networks of this book, on their own data: what they do not show may still be true of large
 ones, and the other way round.
 
-To find an entry, search the page for its place ("Table 2", "§4.3"), for a model or for a number.
+```{{raw}} html
+<div id="mst-claims-filter"></div>
+<script src="../_static/mst_claims.js" defer></script>
+```
 
 ## What does not come out
 
