@@ -22,7 +22,7 @@ class CumulativeProduct(RunningProduct):
     """The product of the running means: at step t, mean_{≤t}(a)·mean_{≤t}(b).
 
     It remembers two sums. Its own mean over time lags behind, because early steps gave rough
-    answers that stay in the average; that error fades as (log T)/T.
+    answers that stay in the average.
     """
 
     def step(self, a: Tensor, b: Tensor) -> Tensor:

@@ -102,10 +102,10 @@ PRODUCTS = Exercise(
         "this is the product of the sums itself; give what step t ADDS to it.": (
             lambda q, k: q.cumsum(0) @ k.cumsum(0).mT
         ),
-        "half is missing: new queries must also meet the old keys, q(t)·B(t−1)ᵀ.": (
+        "half is missing: new queries must also meet the old keys, q(t)·Σk(t−1)ᵀ.": (
             lambda q, k: q.cumsum(0) @ k.mT
         ),
-        "half is missing: new keys must also meet the old queries, A(t−1)·k(t)ᵀ.": (
+        "half is missing: new keys must also meet the old queries, Σq(t−1)·k(t)ᵀ.": (
             lambda q, k: q @ k.cumsum(0).mT
         ),
         "this is the product of the running means; give what adds up to the product of the sums.": (
