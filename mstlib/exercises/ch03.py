@@ -132,7 +132,7 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 def _samples(seed: int, size: int) -> tuple[Tensor, Tensor]:
     draw = _random(seed)
-    return torch.randn(size, generator=draw), 0.5 + 2 * torch.rand(size, generator=draw)
+    return torch.randn(size, generator=draw), 0.2 + 0.4 * torch.randn(size, generator=draw)
 
 
 DISTANCE = Exercise(
