@@ -32,7 +32,7 @@
         { mark: "dot", style: "mst-ink", text: "your ratio" },
       ],
     });
-    const spikes = plot({ title: "Spikes, against the student without masks", height: 170 });
+    const spikes = plot({ title: "Spikes, against the student without masks", height: 200 });
 
     function draw() {
       const all = points(), network = model.get("network"), place = model.get("where");
@@ -54,12 +54,12 @@
 
       const s = spikes.frame({
         x: { from: 0, to: 1.3, label: "share", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
-        y: bands(["emitted", "delivered"]),
+        y: bands(["no masks", "emitted", "delivered"]),
         label: `Spikes emitted ${percent(now.emitted)}, delivered ${percent(now.delivered)} of the unmasked student's.`,
       });
-      s.bar(now.emitted, 0, percent(now.emitted, 0), "mst-blue mst-hollow");
-      s.bar(now.delivered, 1, percent(now.delivered, 0), "mst-blue");
-      s.down(1, "mst-green mst-dotted");
+      s.bar(1, 0, "100 %", "mst-green mst-hollow");
+      s.bar(now.emitted, 1, percent(now.emitted, 0), "mst-blue mst-hollow");
+      s.bar(now.delivered, 2, percent(now.delivered, 0), "mst-blue");
       return `${network}, ${percent(now.ratio, 0)} masked in the ${place === "mlp" ? "MLPs" : "attention"}: accuracy ` +
         `${percent(now.accuracy)} ± ${fixed(100 * now.sd, 1)}, with A = 0 ${percent(now.scores)} ` +
         `(without masks ${percent(control.accuracy)} and ${percent(control.scores)}). ` +
