@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import mstlib
 from mstlib import data
 from mstlib.checkpoints import WEIGHTS, manifest
 from mstlib.lesions import lesion
-from mstlib.train import accuracy
+from mstlib.train import STUDENTS, accuracy
 
 # On the whole test set; zeroing the attention branch, and the scores, must cost this much.
 TARGETS = {"mst-digits": 0.98, "mst-scenes": 0.97, "mst-cued-digits": 0.96}
@@ -29,7 +30,14 @@ def shipped(request):
 
 
 def test_these_and_no_others_are_shipped():
-    assert mstlib.available() == sorted([*TARGETS, *COMPARED, *CONVNETS])
+    assert mstlib.available() == sorted([*TARGETS, *COMPARED, *CONVNETS, *STUDENTS])
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_is_small_whole_and_says_how_it_was_trained(name):
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size <= 2e6
+    assert mstlib.load(name).trained_masking == (STUDENTS[name].masking or None)
+    assert manifest()[name]["recipe"] == json.loads(json.dumps(asdict(STUDENTS[name])))
 
 
 def test_the_file_is_small_and_the_one_on_record(shipped):
