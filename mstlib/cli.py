@@ -175,10 +175,11 @@ def _lesions(options: argparse.Namespace) -> None:
 
 
 def _sweeps(options: argparse.Namespace) -> None:
-    from mstlib.sweeps import TEACHERS, run_sweep
+    from mstlib.sweeps import TEACHERS, run_sweep, run_whole_test
 
     for teacher in TEACHERS:
         run_sweep(teacher, progress=True)
+    run_whole_test()
 
 
 if __name__ == "__main__":
