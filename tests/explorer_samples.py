@@ -2,6 +2,7 @@
 
 from mstlib.explorers import (
     ArchitectureExplorer,
+    BackbonesExplorer,
     ConversionExplorer,
     EnergyExplorer,
     MaskingExplorer,
@@ -89,7 +90,6 @@ PROFILES = {
     for norm in ("BatchNorm", "LayerNorm")
 }
 
-
 SCENES = [
     {"pixels": ("123456789" * 342)[:3072], "truth": truth, "label": label}
     for truth, label in (("T..D....C..D..D.", "ring"), (".D..T...D.....DC", "cross"))
@@ -148,6 +148,23 @@ MASKED = {
 }
 
 
+BACKBONES = {
+    name: [
+        {
+            "ratio": ratio,
+            "accuracy": 0.99 - cost * ratio,
+            "sd": 0.0123456 * ratio,
+            "untuned": 0.99 - 0.89 * (ratio > 0.2),
+            "layers": ["stem", "first", "last"],
+            "emitted": [100.0, 50.0 - 10 * ratio, 20.0],
+            "delivered": [200.0 - 100 * ratio, 50.0 - 50 * ratio, 20.0],
+        }
+        for ratio in (0.0, 0.25, 0.5, 0.75)
+    ]
+    for name, cost in (("resnet-digits", 0.8), ("vgg-digits", 0.4))
+}
+
+
 def explorers() -> dict:
     """A fresh explorer of each kind, by the name of its view."""
     return {
@@ -160,6 +177,7 @@ def explorers() -> dict:
         ),
         "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
         "saliency": SaliencyExplorer(**SALIENCY, layer="block 3"),
-        "masking": MaskingExplorer(MASKED, network="mst-scenes"),
         "energy": EnergyExplorer(TRACES, steps=16),
+        "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
+        "masking": MaskingExplorer(MASKED, network="mst-scenes"),
     }

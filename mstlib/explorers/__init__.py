@@ -1,9 +1,10 @@
 """Explorers: figures to operate, live in JupyterLab and without a kernel in the built book."""
 
 from mstlib.explorers.architecture import ArchitectureExplorer
+from mstlib.explorers.backbones import BackbonesExplorer
 from mstlib.explorers.conversion import ConversionExplorer
-from mstlib.explorers.masking import MaskingExplorer
 from mstlib.explorers.energy import EnergyExplorer
+from mstlib.explorers.masking import MaskingExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.product import ProductExplorer
@@ -12,9 +13,10 @@ from mstlib.explorers.saliency import SaliencyExplorer
 
 __all__ = [
     "ArchitectureExplorer",
+    "BackbonesExplorer",
     "ConversionExplorer",
-    "MaskingExplorer",
     "EnergyExplorer",
+    "MaskingExplorer",
     "NeuronExplorer",
     "NormalisationExplorer",
     "ProductExplorer",
