@@ -30,7 +30,6 @@ STEPS = (16, 32, 64)
 IMAGES = 200
 RUNS = 10  # the paper's insets show the deviation over ten runs
 RUNS_UNTUNED = 3
-EPOCHS = 3
 KEPT = Path(".training")  # weights of students that are not shipped
 
 
@@ -43,16 +42,18 @@ class Case:
         ratio: Ratio p of the masks before its convolutions, in training and in the measurement.
         tuned: Distilled with these masks (without any, at p = 0: the control of the same epochs).
             Otherwise the unmasked network as it is, masked.
+        epochs: Of 4000 images each, for the student.
     """
 
     network: str
     ratio: float = 0.0
     tuned: bool = True
+    epochs: int = 3
 
     @property
     def recipe(self) -> Distillation:
         """How its student is trained."""
-        return Distillation(self.network, Masking(conv=self.ratio), EPOCHS)
+        return Distillation(self.network, Masking(conv=self.ratio), self.epochs)
 
 
 CASES = tuple(
@@ -60,7 +61,7 @@ CASES = tuple(
     for network in NETWORKS
     for tuned in (True, False)
     for ratio in (0.0, *RATIOS)
-)
+) + tuple(Case(network, 0.5, epochs=12) for network in NETWORKS)
 
 
 def results(path: Path = RESULTS) -> list[dict[str, object]]:
@@ -89,7 +90,8 @@ def student(case: Case, progress: bool = False) -> nn.Module:
     teacher = load_shipped(case.network)
     if not case.tuned:
         return teacher
-    path = KEPT / f"{case.network}-conv-{round(100 * case.ratio)}.safetensors"
+    name = f"{case.network}-conv-{round(100 * case.ratio)}-{case.epochs}"
+    path = KEPT / f"{name}.safetensors"
     if not path.exists():
         model = distil(teacher, case.recipe, state=path.with_suffix(""), progress=progress)
         save_file(model.state_dict(), path)
