@@ -1,4 +1,4 @@
-"""The command line: ``mst list``, ``evaluate``, ``train``, ``lesions`` and ``sweeps``."""
+"""The command line: ``mst list``, ``evaluate``, ``train``, and the sweeps of several chapters."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
         "sweeps", help="train masked students for every ratio, and measure them"
     )
     command.set_defaults(run=_sweeps)
+
+    command = commands.add_parser(
+        "backbones", help="train masked convolutional students for every ratio, and measure them"
+    )
+    command.set_defaults(run=_backbones)
     return parser
 
 
@@ -180,6 +185,12 @@ def _sweeps(options: argparse.Namespace) -> None:
     for teacher in TEACHERS:
         run_sweep(teacher, progress=True)
     run_whole_test()
+
+
+def _backbones(options: argparse.Namespace) -> None:
+    from mstlib.backbones import run_sweep
+
+    run_sweep(progress=True)
 
 
 if __name__ == "__main__":
