@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import mstlib
-from mstlib.backbones import KEPT
+from mstlib.backbones import KEPT, Case
 from mstlib.checkpoints import manifest
 from mstlib.lesions import lesion
 from mstlib.masking import Masking
@@ -61,7 +61,7 @@ def wanted() -> list[dict]:
 
 def kept(name: str) -> Path:
     """Return where a student that is not shipped is kept."""
-    return OUT.parent.parent / KEPT / f"{name}.safetensors"
+    return OUT.parent.parent / KEPT / f"{name}-{Case.epochs}.safetensors"
 
 
 def load(row: dict) -> nn.Module:
