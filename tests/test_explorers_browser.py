@@ -20,7 +20,7 @@ import torch
 from explorer_samples import CURVES, LEDGER, PROFILES, WALK, explorers
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mstlib.explorers import ConversionExplorer, NeuronExplorer, QCFSExplorer
+from mstlib.explorers import ConversionExplorer, EnergyExplorer, NeuronExplorer, QCFSExplorer
 from mstlib.explorers.base import STATIC
 from mstlib.neurons import RESETS, integrate_and_fire
 from mstlib.qcfs import qcfs
@@ -31,11 +31,11 @@ VIEWS = [
     "qcfs",
     "architecture",
     "conversion",
-    "product",
     "normalisation",
     "saliency",
-    "masking",
+    "product",
     "energy",
+    "masking",
 ]
 SCRIPTS = ["mst_parts", *reversed(VIEWS), "mst_host"]  # views in any order
 CHROMIUM = next(
@@ -607,3 +607,57 @@ def test_normalisation_shows_what_is_stored_and_follows_every_control(desk):
         assert say(page).startswith("LayerNorm, T = 8: distance 0.050 θ.")
         label = away.locator("svg[role=img]").get_attribute("aria-label")
         assert "LayerNorm: 0.200 at T = 2, 0.050 at T = 8, 0.012 at T = 32" in label
+
+
+# ---- energy ----
+
+
+@in_thread
+def test_energy_agrees_with_python_and_follows_every_control(desk):
+    explorer = explorers()["energy"]
+    with desk.open(static(explorer)) as page:
+
+        def drawn() -> dict[str, float]:
+            text = page.locator(".mst-panel").nth(1).locator("svg").get_attribute("aria-label")
+            return {name: float(v) for name, v in re.findall(r"([a-z][\w, -]*?) ([\d.]+) µJ", text)}
+
+        def agree() -> None:
+            for name, shown in drawn().items():
+                assert shown == pytest.approx(explorer.energies(explorer.steps)[name], rel=0.006)
+
+        assert len(drawn()) == 4
+        agree()
+        page.get_by_role("slider", name="Steps T").press("Home")
+        explorer.steps = 1
+        agree()
+        for _ in range(5):
+            page.get_by_role("slider", name="Steps T").press("ArrowRight")
+        explorer.steps = 32
+        agree()
+        page.get_by_role("radio", name="floats").check()
+        explorer.arithmetic = "floats"
+        agree()
+        page.get_by_role("radio", name="0 %", exact=True).check()
+        explorer.ratio = "0 %"
+        agree()
+        page.get_by_role("combobox", name="Network").select_option("resnet-digits")
+        explorer.network = "resnet-digits"
+        agree()
+        page.get_by_role("radio", name="whole numbers").check()
+        explorer.arithmetic = "whole numbers"
+        for label, name in (("Add", "add"), ("Multiply", "multiply"), ("Move 64 bits", "memory")):
+            slider = page.get_by_role("slider", name=label)
+            slider.press("End")
+            setattr(explorer, name, float(slider.input_value()))
+            agree()
+        page.get_by_role("slider", name="Move 64 bits").press("Home")
+        explorer.memory = 0
+        agree()
+        assert "T = 32, b = 6 bits" in say(page)
+        wins = [T for T in (1, 2, 4, 8, 16, 32, 64, 128, 256) if _spikes_win(explorer, T)]
+        assert f"beat the b-bit network up to T = {max(wins)}." in say(page)
+
+
+def _spikes_win(explorer: EnergyExplorer, T: int) -> bool:
+    energies = explorer.energies(T)
+    return energies["spikes, unmasked"] < energies["numbers of b bits"]
