@@ -95,8 +95,10 @@ def read(path: Path = LEDGER) -> list[Claim]:
 
 def problems(claims: Iterable[Claim], notebooks: Path = NOTEBOOKS) -> list[str]:
     """Say what is wrong with the entries and with the cells they cite, a line for each trouble."""
+    claims = list(claims)
     found, seen = [], set()
-    outputs = {path.stem: stored_outputs(path) for path in sorted(notebooks.glob("*.ipynb"))}
+    paths = (notebooks / f"{name}.ipynb" for name in {claim.notebook for claim in claims})
+    outputs = {path.stem: stored_outputs(path) for path in paths if path.exists()}
     for claim in claims:
         troubles = _of_entry(claim, seen) + _of_cell(claim, outputs)
         found += [f"{claim.id}: {trouble}" for trouble in troubles]
