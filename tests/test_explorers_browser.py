@@ -600,7 +600,7 @@ def test_normalisation_shows_what_is_stored_and_follows_every_control(desk):
 
         page.get_by_label("Steps T").press("Home")
         assert say(page).startswith("BatchNorm, T = 2: distance 0.300 θ. Values near 0: 90.0 %")
-        page.get_by_label("LayerNorm").check()
+        page.get_by_role("radio", name="LayerNorm").check()
         page.get_by_label("Layer of neurons").select_option("patch_embed.proj_if")
         assert say(page).startswith("LayerNorm, T = 2: distance 0.200 θ.")
         page.get_by_label("Steps T").press("ArrowRight")
