@@ -222,8 +222,9 @@ ones, and the other way round.
 
 ## What does not come out
 
-{len(astray)} statements contradict the paper's own numbers, each other, or what was measured here.
-Rounding is allowed for.
+{len(astray)} statements contradict the paper's own numbers, each other, the published code, or
+arithmetic. Rounding is allowed for. What our small networks do not show is another matter, with a
+status of its own.
 
 {listed}
 """
