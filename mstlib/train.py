@@ -221,13 +221,21 @@ class Distillation:
 # The masked students that are shipped, each beside the control: the same epochs without masks.
 STUDENTS = {
     f"{teacher}-{name}": Distillation(teacher, masking, epochs)
-    for teacher, epochs in (("mst-digits", 6), ("mst-scenes", 4))
+    for teacher, epochs in (("mst-digits", 3), ("mst-scenes", 4))
     for name, masking in (
         ("control", Masking()),
         ("attention-50", Masking(attention=0.5)),
         ("attention-75", Masking(attention=0.75)),
         ("mlp-50", Masking(mlp=0.5)),
         ("mlp-75", Masking(mlp=0.75)),
+    )
+} | {
+    f"{teacher}-{name}": Distillation(teacher, masking, epochs=3)
+    for teacher in ("resnet-digits", "vgg-digits")
+    for name, masking in (
+        ("control", Masking()),
+        ("conv-25", Masking(conv=0.25)),
+        ("conv-50", Masking(conv=0.5)),
     )
 }
 
