@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from reading import answer_names, solution
 from scipy.stats import spearmanr
 
 from mstlib import faithfulness, saliency
 from mstlib.exercises import check, find
 
 NUMBERS = ("10.1", "10.2", "10.3", "10.4")
+CHAPTER = "10_what_it_looks_at.ipynb"
 
 
 # Right answers, written differently from the checker's own.
@@ -46,6 +48,16 @@ RIGHT = dict(zip(NUMBERS, (one_pass, hit_rate, deletion_area, beyond), strict=Tr
 def test_accepts_the_right_answer_however_it_is_written(number):
     result = check(number, RIGHT[number])
     assert result.passed, result.message
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_accepts_the_hidden_solution(number):
+    result = check(number, solution(CHAPTER, number, torch=torch, math=math))
+    assert result.passed, result.message
+
+
+def test_the_chapter_checks_every_exercise():
+    assert tuple(answer_names(CHAPTER)) == NUMBERS
 
 
 def including_itself(spikes, gamma):
