@@ -56,8 +56,11 @@ def test_rescaling_restores_the_mean_current_and_masks_alone_do_not():
     with torch.no_grad():
         repaired = rescaled(net, 0.5)
     wanted = currents(net, x, 0.0, 1)
-    off = (currents(net, x, 0.5, 400) - wanted).abs().mean()
-    left = (currents(repaired, x, 0.5, 400) - wanted).abs().mean()
+    # Of each channel over all pixels, so that the noise of the draws averages out.
+    off, left = (
+        (currents(each, x, 0.5, 200) - wanted).mean((0, 2, 3)).abs().mean()
+        for each in (net, repaired)
+    )
     assert left < 0.15 * off
 
 
