@@ -36,6 +36,7 @@ VIEWS = [
     "product",
     "energy",
     "masking",
+    "backbones",
 ]
 SCRIPTS = ["mst_parts", *reversed(VIEWS), "mst_host"]  # views in any order
 CHROMIUM = next(
@@ -661,3 +662,15 @@ def test_energy_agrees_with_python_and_follows_every_control(desk):
 def _spikes_win(explorer: EnergyExplorer, T: int) -> bool:
     energies = explorer.energies(T)
     return energies["spikes, unmasked"] < energies["numbers of b bits"]
+
+
+@in_thread
+def test_the_ratio_of_the_backbones_moves_and_is_said(desk):
+    with desk.open(static(explorers()["backbones"])) as page:
+        said = page.locator(".mst-say")
+        expect(said).to_contain_text("resnet-digits, p = 0.75: student 39.0 %")
+        page.get_by_role("slider").press("Home")
+        expect(said).to_contain_text("p = 0: student 99.0 % ± 0.0 %")
+        expect(said).to_contain_text("emitted 100 %, delivered 100 %")
+        page.get_by_role("combobox").select_option("vgg-digits")
+        expect(said).to_contain_text("vgg-digits, p = 0")
