@@ -31,6 +31,7 @@ from claims import (  # noqa: E402
     read,
     stored_outputs,
 )
+from equation_map import find  # noqa: E402
 
 CLAIMS = read()
 
@@ -277,3 +278,7 @@ def test_options_on_the_page_of_paper_and_code_exist():
     assert len(options) >= 10
     for option in options:
         eval(option, {"SwinConfig": SwinConfig, "Masking": Masking})
+    names = re.findall(r"`(mstlib(?:\.\w+)+)`", text)
+    assert len(names) >= 3
+    for name in names:
+        assert find(name)
