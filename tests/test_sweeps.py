@@ -1,10 +1,13 @@
 """Sweeps: what is stored, what is trained again, and that no masked row stands alone."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
+import nbformat
 import pytest
 import torch
+from reading import NOTEBOOKS, cells
 from test_train import SMALL, same
 
 from mstlib import data, sweeps
@@ -224,3 +227,22 @@ def test_options_change_the_recipe():
     case = Case(Masking(attention=0.75), options={"draws": 4, "epochs": 2})
     usual = STUDENTS["mst-scenes-attention-75"]
     assert recipe("mst-scenes", case) == replace(usual, draws=4, epochs=2)
+
+
+def test_no_chapter_shows_masked_attention_without_its_lesions():
+    """Each prints what is left with A = 0, without the branch, and after training without A."""
+    shown = [
+        path.name
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        if re.search("attention-75|table3.json|sweeps", "\n".join(cells(path.name, "code")))
+    ]
+    assert [name[:2] for name in shown] == ["07", "09", "10"]
+    for name in shown:
+        printed = "".join(
+            output.get("text", "")
+            for cell in nbformat.read(NOTEBOOKS / name, as_version=4).cells
+            for output in cell.get("outputs", [])
+        )
+        for lesion in ("A = 0", "branch", r"A ≡ 0|retrained with A = 0"):
+            assert re.search(lesion, printed), (name, lesion)
+        assert "control" in "\n".join(cells(name, "code")), name
