@@ -115,7 +115,7 @@ def page(places: list[Place]) -> str:
     for place in places:
         if place.label != label:
             label = place.label
-            parts.append(f"## {place.name} {{eq}}`{label}`\n")
+            parts.append(f"## {place.name}\n\nEquation {{eq}}`{label}`:\n")
         else:
             parts.append(f"{place.name}:\n")
         file, line = code(place)
