@@ -242,7 +242,7 @@
           const [a, b] = [px(column), py(row)];
           shape("rect", {
             x: at(a + 1), y: at(b + 1), width: at(px(column + 1) - a - 2), height: at(py(row + 1) - b - 2), rx: 3,
-            class: `mst-cell ${style}`, "fill-opacity": (0.06 + 0.5 * share).toFixed(3),
+            class: `mst-cell ${style}`, "fill-opacity": (0.04 + (PALE - 0.04) * share).toFixed(3),
           }, svg);
           write((a + px(column + 1)) / 2, (b + py(row + 1)) / 2 + 4, text, { class: "mst-small" });
         },
@@ -255,6 +255,89 @@
       };
     }
     return { root: panel, heading, frame };
+  }
+
+  // ---- heat map ----
+
+  const DEPTHS = 24; // shades of the hue; a value above 0 never takes the empty one
+  const PALE = 0.42; // of the hue: what text can stand on, in light and dark
+
+  // `count` names, each `size` wide, thinned so that neighbours stand at least `room` apart.
+  function thinned(names, size, room) {
+    const every = Math.max(1, Math.ceil(room / size));
+    return names.map((name, k) => [k, String(name)]).filter(([k]) => k % every === 0);
+  }
+
+  // A table of values from 0 to 1, in one hue: nothing at 0, the full hue at 1. All cells of a shade
+  // are one path, which keeps thousands of cells quick and lets the page's colours do the rest.
+  //
+  // `range` says what 0 and 1 stand for. With `square` the cells are squares, else they fill the width.
+  // paint() takes the values row by row; `frames` are outlines, { row, column, rows, columns, style };
+  // `texts` are written in the cells, over paler shades so that they can be read.
+  function heatmap({ title, height, style = "mst-blue", square = false, range: meant = ["0", "1"] }) {
+    const svg = shape("svg", { role: "img", height });
+    const heading = node("p", { class: "mst-title" }, title);
+    const [low, high] = [node("span", {}), node("span", {})];
+    const ramp = node("span", { class: `mst-ramp ${style}`, "aria-hidden": "true" });
+    const panel = node("div", { class: "mst-panel" }, heading, svg, node("p", { class: "mst-range" }, low, ramp, high));
+
+    function paint({
+      rows, columns, values, label, frames = [], texts, rowNames, columnNames, rowsLabel, columnsLabel, range = meant,
+    }) {
+      const width = Math.max(panel.clientWidth, 160);
+      const names = rowNames ? rowNames.map(String) : [];
+      const x0 = names.length ? Math.ceil(Math.min(12 + 6.8 * Math.max(...names.map((n) => n.length)), width / 3)) : 2;
+      const y0 = rowsLabel ? 24 : 2;
+      const below = 4 + (columnNames ? 16 : 0) + (columnsLabel ? 18 : 0);
+      // Whole pixels where there is room for them, so that all cells are of one size.
+      const whole = (size) => (size >= 1 ? Math.floor(size) : size);
+      let w = whole((width - x0 - 2) / columns), h = whole((height - y0 - below) / rows);
+      if (square) w = h = Math.min(w, h);
+      const gap = Math.min(w, h) >= 12 ? 1 : 0;
+      const tall = h * rows;
+
+      svg.setAttribute("height", y0 + tall + below);
+      svg.setAttribute("viewBox", `0 0 ${width} ${y0 + tall + below}`);
+      svg.setAttribute("preserveAspectRatio", "xMinYMin");
+      svg.setAttribute("aria-label", label);
+      svg.replaceChildren();
+      const shades = Array.from({ length: DEPTHS + 1 }, () => []);
+      for (let k = 0; k < rows * columns; k++) {
+        const shade = Math.ceil(Math.min(Math.max(values[k], 0), 1) * DEPTHS - 1e-9);
+        const corner = `M${x0 + (k % columns) * w} ${y0 + Math.floor(k / columns) * h}`;
+        if (shade) shades[shade].push(`${corner}h${w - gap}v${h - gap}h${gap - w}z`);
+      }
+      shades.forEach((cells, shade) => {
+        if (!cells.length) return;
+        const depth = (((texts ? PALE : 1) * shade) / DEPTHS).toFixed(3);
+        shape("path", { d: cells.join(""), class: `mst-cell mst-crisp ${style}`, "fill-opacity": depth }, svg);
+      });
+      const outline = (row, column, down, broad, css) => shape("rect", {
+        x: x0 + column * w, y: y0 + row * h, width: broad * w - gap, height: down * h - gap, class: css,
+      }, svg);
+      outline(0, 0, rows, columns, "mst-edge");
+      for (const f of frames) outline(f.row, f.column, f.rows || 1, f.columns || 1, `mst-outline ${f.style || ""}`);
+
+      const write = (x, y, text, more) => {
+        shape("text", { x, y, "text-anchor": "middle", ...more }, svg).textContent = text;
+      };
+      const middle = (k) => [x0 + ((k % columns) + 0.5) * w, y0 + (Math.floor(k / columns) + 0.5) * h + 4];
+      for (const [k, text] of thinned(names, h, 14)) write(x0 - 6, middle(k * columns)[1], text, { "text-anchor": "end" });
+      if (columnNames) {
+        const longest = Math.max(...columnNames.map((n) => String(n).length));
+        for (const [k, text] of thinned(columnNames, w, 8 + 6.8 * longest)) write(middle(k)[0], y0 + tall + 14, text);
+      }
+      if (rowsLabel) write(0, 12, rowsLabel, { "text-anchor": "start" });
+      if (columnsLabel) write(x0, y0 + tall + below - 5, columnsLabel, { "text-anchor": "start" });
+      if (texts) {
+        texts.forEach((text, k) => {
+          if (text !== "") write(...middle(k), text, { class: "mst-small" });
+        });
+      }
+      low.textContent = range[0];
+      high.textContent = range[1];
+    }
+    return { root: panel, heading, paint };
   }
 
   // ---- the whole: controls above, a line of text that says the result, then the panels ----
@@ -287,6 +370,7 @@
   }
 
   shared.parts = {
-    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, bands, powersOfTwo, explorer,
+    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, heatmap, bands, powersOfTwo,
+    explorer,
   };
 })(globalThis);
