@@ -1,7 +1,15 @@
-// Starts the explorers of a page that has no kernel: each `div.mst-widget` carries its settings,
-// and the class below plays the model that anywidget would give to the same view.
+// Starts the explorers of a page that has no kernel. Each `div.mst-widget` carries its settings, and
+// the class below plays the model that anywidget would give to the same view.
+//
+// A page loads this script alone. It loads the shared parts, the views that stand on the page and
+// what those ask for: as classic scripts, because a page opened as a file may load nothing else.
 (function (root) {
   "use strict";
+  const shared = (root.mstExplorers = root.mstExplorers || { views: {}, lastId: 0 });
+  const folder = new URL(".", document.currentScript.src);
+
+  // What answers for the kernel: backends[NAME](model) is called once the view NAME is drawn.
+  shared.backends = shared.backends || {};
 
   class PageModel {
     constructor(settings) {
@@ -9,7 +17,7 @@
       this.listeners = new Map();
     }
     get(name) {
-      return this.settings[name];
+      return this.settings[name] ?? null;
     }
     set(name, value) {
       if (this.settings[name] === value) return;
@@ -27,16 +35,65 @@
     }
   }
 
-  function start() {
-    for (const el of document.querySelectorAll("div.mst-widget[data-state]")) {
-      const view = root.mstExplorers.views[el.dataset.widget];
-      if (!view || el.mstModel) continue;
-      el.mstModel = new PageModel(JSON.parse(el.dataset.state));
-      view.render({ model: el.mstModel, el });
+  // Load a script that lies beside this one, once a page: "neuron.js", "models/mst-digits.js".
+  const scripts = new Map();
+  function load(path) {
+    if (!scripts.has(path)) {
+      const loaded = new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = new URL(path, folder).href;
+        script.addEventListener("load", () => resolve());
+        script.addEventListener("error", () => {
+          scripts.delete(path); // the next who asks tries again
+          script.remove();
+          reject(new Error(`the script ${path} could not be loaded`));
+        });
+        document.head.append(script);
+      });
+      scripts.set(path, loaded);
+    }
+    return scripts.get(path);
+  }
+
+  // A script within the page may not yet find the parts. It leaves its view as a function:
+  // (globalThis.mstExplorerQueue ??= []).push((mstExplorers) => { mstExplorers.views.NAME = … })
+  async function parts() {
+    if (!shared.parts) await load("mst_parts.js");
+    for (const define of (root.mstExplorerQueue || []).splice(0)) define(shared);
+  }
+
+  async function run(el) {
+    const name = el.dataset.widget;
+    const fallback = [...el.childNodes];
+    try {
+      await parts();
+      if (!shared.views[name]) await load(`${name}.js`);
+      const view = shared.views[name];
+      if (!view) throw new Error(`the script ${name}.js registers no view named ${name}`);
+      for (const script of view.scripts || []) await load(`${script}.js`);
+      const model = new PageModel(JSON.parse(el.dataset.state));
+      view.render({ model, el });
+      if (shared.backends[name]) shared.backends[name](model);
+      el.mstModel = model;
+    } catch (error) {
+      const sentence = document.createElement("p");
+      sentence.textContent = `The explorer does not run, so its table stands here: ${error.message}.`;
+      el.classList.remove("mst-explorer");
+      el.replaceChildren(sentence, ...fallback);
+      root.reportError(error);
     }
   }
 
-  root.mstExplorers.start = start;
+  // Start what has not been started; the promise settles when every explorer of the page runs.
+  const started = new WeakMap();
+  function start() {
+    const widgets = [...document.querySelectorAll("div.mst-widget[data-state]")];
+    for (const el of widgets) if (!started.has(el)) started.set(el, run(el));
+    return Promise.all(widgets.map((el) => started.get(el))).then(() => {});
+  }
+
+  shared.load = load;
+  shared.start = start;
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })(globalThis);
