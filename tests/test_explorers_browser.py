@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from explorer_samples import CURVES, LEDGER, PROFILES, WALK, explorers
+from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mstlib.explorers import ConversionExplorer, EnergyExplorer, NeuronExplorer, QCFSExplorer
@@ -274,6 +275,31 @@ def test_sliders_cover_what_python_allows(desk, explorer):
         for name, low, high in sliders:
             trait = explorer.class_traits()[name]
             assert (low, high) == (trait.low, trait.high)
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@in_thread
+def test_an_explorer_with_a_script_of_its_own_starts_like_the_others(desk, scheme):
+    shown = (NeuronExplorer(), MultiplesExplorer(), MultiplesExplorer(factor=5))
+    with desk.open(static(*shown), scheme=scheme) as page:
+        lines = page.locator(".mst-say")
+        expect(lines).to_have_count(3)
+        said = "</script> <!-- <script> are text; 3 × {} is {}"
+        assert lines.all_inner_texts()[1:] == [said.format(2, 6), said.format(5, 15)]
+        page.get_by_label("Factor").first.press("ArrowRight")
+        assert lines.all_inner_texts()[1:] == [said.format(3, 9), said.format(5, 15)]
+
+
+@in_thread
+def test_an_explorer_with_a_script_of_its_own_runs_as_a_module(desk):
+    (desk.folder / "multiples.mjs").write_text(MultiplesExplorer()._esm, encoding="utf-8")
+    body = """<div id="here"></div><script type="module">
+        import view from "./multiples.mjs";
+        const model = { get: () => 4, set() {}, save_changes() {}, on() {}, off() {} };
+        view.render({ model, el: document.getElementById("here") });
+        </script>"""
+    with desk.open(body) as page:
+        expect(page.locator("#here .mst-say")).to_contain_text("3 × 4 is 12")
 
 
 # ---- the neuron ----

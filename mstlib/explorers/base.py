@@ -4,8 +4,9 @@ An explorer is an anywidget. Its cell output also carries ``text/html``: a table
 JavaScript, inside a ``div`` that holds the settings. In the built book ``mst_host.js`` finds the
 ``div`` and gives the settings to the same JavaScript view that JupyterLab runs.
 
-A new explorer is one page of code: a script in ``static/`` that draws with ``mst_parts.js`` and
-registers itself under its name, and a subclass that declares the settings as synced traits.
+A new explorer is one page of code: a script that draws with ``mst_parts.js`` and registers itself
+under its name, and a subclass that declares the settings as synced traits. The script lies in
+``static/``, or the class carries it as text. ``notebooks/A3_make_an_explorer.ipynb`` makes one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +27,17 @@ STYLE = (STATIC / "explorers.css").read_text(encoding="utf-8")
 _PARTS = (STATIC / "mst_parts.js").read_text(encoding="utf-8")
 
 
-def module(name: str) -> str:
-    """The script of view ``name`` as the ES module anywidget needs: parts, view, export."""
-    view = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+def module(name: str, script: str | None = None) -> str:
+    """The script of view ``name`` as the ES module anywidget needs: parts, view, export.
+
+    Args:
+        name: What the view registers itself as.
+        script: Its source; by default that of ``static/NAME.js``.
+
+    Raises:
+        FileNotFoundError: there is neither a script nor such a file.
+    """
+    view = (STATIC / f"{name}.js").read_text(encoding="utf-8") if script is None else script
     return f"{_PARTS}\n{view}\nexport default globalThis.mstExplorers.views.{name};\n"
 
 
@@ -77,11 +87,19 @@ class Explorer(anywidget.AnyWidget):
     """Base of the explorers.
 
     Subclasses set `_view` (the name of their script and of its view) and `_settings` (the synced
-    traits that make up their state) and write :meth:`fallback`.
+    traits that make up their state) and write :meth:`fallback`. A class made in a notebook carries
+    its script in `_script`, and brings it along into the page.
     """
 
+    _css = STYLE
     _view: ClassVar[str]
     _settings: ClassVar[tuple[str, ...]]
+    _script: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "_script" in vars(cls):
+            cls._esm = module(cls._view, cls._script)
 
     def fallback(self) -> str:
         """HTML that tells the same without JavaScript."""
@@ -93,7 +111,18 @@ class Explorer(anywidget.AnyWidget):
         text = html.escape(json.dumps(state, separators=(",", ":"), allow_nan=False))
         return (
             f'<div class="mst-widget" data-widget="{self._view}" data-state="{text}">'
-            f"{self.fallback()}</div>"
+            f"{self.fallback()}</div>{self._inline_script()}"
+        )
+
+    def _inline_script(self) -> str:
+        if self._script is None:
+            return ""
+        # Both would change how a browser reads the page, even within a text or a comment.
+        script = self._script.replace("<!--", r"<\!--")
+        script = re.sub("</(?=script)", r"<\\/", script, flags=re.IGNORECASE)
+        return (
+            "<script>(globalThis.mstExplorerQueue ??= []).push(function () {\n"
+            f"{script}\n}});</script>"
         )
 
     def __repr__(self) -> str:
