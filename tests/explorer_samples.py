@@ -161,7 +161,7 @@ BACKBONES = {
         }
         for ratio in (0.0, 0.25, 0.5, 0.75)
     ]
-    for name, cost in (("resnet-digits", 0.8), ("vgg-digits", 0.4))
+    for name, cost in (("resnet-digits", 0.8), ("vgg-digits", 0.4), ("mst-digits", 0.1))
 }
 
 

@@ -1,4 +1,4 @@
-// Masked networks: accuracy against the mask ratio, and the spikes of each layer.
+// Masked networks beside one another: accuracy against the mask ratio, and the spikes of each layer.
 (function (root) {
   "use strict";
   const { node, select, slider, plot, explorer, fixed } = root.mstExplorers.parts;
@@ -9,6 +9,9 @@
   }
 
   const percent = (share) => `${fixed(100 * share, 1)} %`;
+  const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green mst-dotted", "mst-purple mst-dashdot"];
+  const styleOf = (k) => STYLES[k % STYLES.length];
+  const NAMED = 8; // so many layers or fewer have their names below them, more have numbers
   const sum = (values) => values.reduce((a, b) => a + b, 0);
 
   function render({ model, el }) {
@@ -23,46 +26,52 @@
     const networks = Object.keys(model.get("curves"));
     if (networks.length > 1) controls.unshift(select(model, "network", { label: "Network", options: networks }));
     const accuracy = plot({
-      title: "Accuracy against the mask ratio", height: 260,
+      title: "Accuracy against the mask ratio", height: 300,
       items: [
-        { mark: "line", style: "mst-blue", text: "student, ± 1 s.d." },
-        { mark: "line", style: "mst-red mst-dotted", text: "teacher, simply masked" },
-        { mark: "dot", style: "mst-ink", text: "your p" },
+        ...networks.map((text, k) => ({ mark: "line", style: styleOf(k), text })),
+        { mark: "line", style: "mst-ink mst-thin", text: "your network's teacher, simply masked" },
+        { mark: "dot", style: "mst-ink", text: "your p, ± 1 s.d." },
       ],
     });
     const layers = plot({
-      title: "", height: 260,
+      title: "", height: 300,
       items: [
-        { mark: "line", style: "mst-green", text: "emitted" },
-        { mark: "line", style: "mst-blue mst-dotted", text: "delivered" },
+        { mark: "line", style: "mst-green mst-thick", text: "emitted" },
+        { mark: "line", style: "mst-blue mst-bar", text: "delivered" },
       ],
     });
 
     function drawAccuracy(rows, k) {
+      const all = Object.entries(model.get("curves"));
+      const said = ([name, curve]) => `${name}: ` + curve.map((r) => `${percent(r.accuracy)} at p = ${r.ratio}`).join(", ");
       const c = accuracy.frame({
         x: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, String(p)]), label: "mask ratio p" },
         y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((v) => [v, `${fixed(100 * v, 0)} %`]) },
-        label: rows.map((r) => `p = ${r.ratio}: student ${percent(r.accuracy)}, teacher masked ${percent(r.untuned)}`).join("; ") + ".",
+        label: `Accuracy of the masked students. ${all.map(said).join(". ")}. Teacher of ${model.get("network")}, ` +
+          `simply masked: ${rows.map((r) => `${percent(r.untuned)} at p = ${r.ratio}`).join(", ")}.`,
       });
-      c.line(rows.map((r) => [r.ratio, r.untuned]), "mst-red mst-dotted");
-      c.line(rows.map((r) => [r.ratio, r.accuracy]), "mst-blue");
-      for (const r of rows) c.line([[r.ratio, Math.max(0, r.accuracy - r.sd)], [r.ratio, Math.min(1, r.accuracy + r.sd)]], "mst-blue");
+      c.line(rows.map((r) => [r.ratio, r.untuned]), "mst-ink mst-thin");
+      all.forEach(([, curve], i) => c.line(curve.map((r) => [r.ratio, r.accuracy]), styleOf(i)));
+      const hue = styleOf(networks.indexOf(model.get("network"))).split(" ")[0];
+      for (const r of rows) c.line([[r.ratio, Math.max(0, r.accuracy - r.sd)], [r.ratio, Math.min(1, r.accuracy + r.sd)]], hue);
       c.dot(rows[k].ratio, rows[k].accuracy, "mst-ink");
     }
 
     function drawLayers(rows, k) {
-      const { ratio, emitted, delivered } = rows[k];
+      const { ratio, emitted, delivered, layers: names } = rows[k];
       // One scale for all ratios, so that moving the slider shows what is saved.
       const top = Math.max(1, ...rows.flatMap((r) => [...r.emitted, ...r.delivered]));
-      const n = emitted.length;
-      layers.heading.textContent = `Spikes of each layer at p = ${ratio}`;
+      const n = emitted.length, named = n <= NAMED;
+      layers.heading.textContent = `Spikes of an image in a step, ${model.get("network")}, p = ${ratio}`;
       const c = layers.frame({
-        x: { from: 1, to: Math.max(2, n), label: "layer, from the image to the head" },
+        x: { from: 0.5, to: n + 0.5, label: named ? "layer" : "layer, from the image to the head",
+          ticks: named ? names.map((name, i) => [i + 1, name]) : undefined },
         y: { from: 0, to: 1.05 * top, label: "spikes a step" },
-        label: `Spikes of an image in a step at p = ${ratio}, by layer. Emitted: ${emitted.join(", ")}. Delivered: ${delivered.join(", ")}.`,
+        label: `Spikes of an image in a step at p = ${ratio}, by layer. ` +
+          names.map((name, i) => `${name}: ${emitted[i]} emitted, ${delivered[i]} delivered`).join("; ") + ".",
       });
-      c.line(emitted.map((v, i) => [i + 1, v]), "mst-green");
-      c.line(delivered.map((v, i) => [i + 1, v]), "mst-blue mst-dotted");
+      emitted.forEach((v, i) => c.line([[i + 0.85, 0], [i + 0.85, v]], "mst-green mst-thick"));
+      delivered.forEach((v, i) => c.line([[i + 1.15, 0], [i + 1.15, v]], "mst-blue mst-bar"));
     }
 
     function draw() {
@@ -71,10 +80,15 @@
       drawAccuracy(rows, k);
       drawLayers(rows, k);
       const now = rows[k];
+      const others = networks.filter((name) => name !== model.get("network")).flatMap((name) => {
+        const same = model.get("curves")[name].find((row) => row.ratio === now.ratio);
+        return same ? [`${name} ${percent(same.accuracy)}`] : [];
+      });
       const share = (key) => `${fixed((100 * sum(now[key])) / sum(rows[0][key]), 0)} %`;
       return `${model.get("network")}, p = ${now.ratio}: student ${percent(now.accuracy)} ± ${percent(now.sd)}, ` +
         `teacher simply masked ${percent(now.untuned)}. Spikes emitted ${share("emitted")}, ` +
-        `delivered ${share("delivered")} of those at p = ${rows[0].ratio}`;
+        `delivered ${share("delivered")} of those at p = ${rows[0].ratio}.` +
+        (others.length ? ` At the same p: ${others.join(", ")}.` : "");
     }
 
     const body = [node("div", { class: "mst-panels" }, accuracy.root, layers.root)];
