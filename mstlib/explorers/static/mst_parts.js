@@ -271,7 +271,8 @@
   // A table of values from 0 to 1, in one hue: nothing at 0, the full hue at 1. All cells of a shade
   // are one path, which keeps thousands of cells quick and lets the page's colours do the rest.
   //
-  // `range` says what 0 and 1 stand for. With `square` the cells are squares, else they fill the width.
+  // Values below 0, down to −1, take the red hue; `signed` says that there may be some.
+  // `range` says what 0 (or −1) and 1 stand for. With `square` the cells are squares, else they fill the width.
   // paint() takes the values row by row; `frames` are outlines, { row, column, rows, columns, style };
   // `texts` are written in the cells, over paler shades so that they can be read.
   function heatmap({ title, height, style = "mst-blue", square = false, range: meant = ["0", "1"] }) {
@@ -283,6 +284,7 @@
 
     function paint({
       rows, columns, values, label, frames = [], texts, rowNames, columnNames, rowsLabel, columnsLabel, range = meant,
+      signed = false,
     }) {
       const width = Math.max(panel.clientWidth, 160);
       const names = rowNames ? rowNames.map(String) : [];
@@ -301,16 +303,17 @@
       svg.setAttribute("preserveAspectRatio", "xMinYMin");
       svg.setAttribute("aria-label", label);
       svg.replaceChildren();
-      const shades = Array.from({ length: DEPTHS + 1 }, () => []);
+      const shades = Array.from({ length: 2 * DEPTHS + 1 }, () => []); // from −1 over 0 to 1
       for (let k = 0; k < rows * columns; k++) {
-        const shade = Math.ceil(Math.min(Math.max(values[k], 0), 1) * DEPTHS - 1e-9);
+        const deep = Math.ceil(Math.min(Math.abs(values[k]), 1) * DEPTHS - 1e-9);
         const corner = `M${x0 + (k % columns) * w} ${y0 + Math.floor(k / columns) * h}`;
-        if (shade) shades[shade].push(`${corner}h${w - gap}v${h - gap}h${gap - w}z`);
+        shades[DEPTHS + Math.sign(values[k]) * deep].push(`${corner}h${w - gap}v${h - gap}h${gap - w}z`);
       }
-      shades.forEach((cells, shade) => {
-        if (!cells.length) return;
-        const depth = (((texts ? PALE : 1) * shade) / DEPTHS).toFixed(3);
-        shape("path", { d: cells.join(""), class: `mst-cell mst-crisp ${style}`, "fill-opacity": depth }, svg);
+      shades.forEach((cells, k) => {
+        if (!cells.length || k === DEPTHS) return;
+        const depth = (((texts ? PALE : 1) * Math.abs(k - DEPTHS)) / DEPTHS).toFixed(3);
+        const hue = k < DEPTHS ? "mst-red" : style;
+        shape("path", { d: cells.join(""), class: `mst-cell mst-crisp ${hue}`, "fill-opacity": depth }, svg);
       });
       const outline = (row, column, down, broad, css) => shape("rect", {
         x: x0 + column * w, y: y0 + row * h, width: broad * w - gap, height: down * h - gap, class: css,
@@ -334,6 +337,7 @@
           if (text !== "") write(...middle(k), text, { class: "mst-small" });
         });
       }
+      ramp.classList.toggle("mst-signed", signed);
       low.textContent = range[0];
       high.textContent = range[1];
     }
