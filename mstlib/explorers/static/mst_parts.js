@@ -76,11 +76,14 @@
     };
   }
 
-  // One value of a list that may be long: a drop-down. options: [text, …]
+  // One value of a list that may be long: a drop-down. options: [text, …] or [[value, text], …]
   function select(model, name, { label, options }) {
     const id = uid();
     const list = node("select", { id, "data-setting": name, ...KEEP_KEYS });
-    for (const text of options) list.append(node("option", { value: text }, text));
+    for (const option of options) {
+      const [value, text = value] = [].concat(option);
+      list.append(node("option", { value }, text));
+    }
     list.addEventListener("change", () => change(model, name, list.value));
     return {
       root: node("div", { class: "mst-control" }, node("label", { for: id }, label), list),
@@ -110,18 +113,26 @@
       timer = null;
       nameButton();
     };
+    const control = {
+      root: node("div", { class: "mst-timeline" }, bar.root, button), update: bar.update, stop,
+      playing: () => timer !== null,
+      paused() {}, // the explorer listens here
+    };
     button.addEventListener("click", () => {
-      if (timer !== null) return stop();
-      if (model.get(name) === null) change(model, name, 0);
+      if (timer !== null) {
+        stop();
+        return control.paused();
+      }
       timer = setInterval(() => {
         const next = (model.get(name) ?? last()) + 1;
+        if (next >= last()) stop(); // first, so that the last change is read aloud
         change(model, name, next >= last() ? null : next);
-        if (next >= last()) stop();
       }, 150);
+      if (model.get(name) === null) change(model, name, 0);
       nameButton();
     });
     nameButton();
-    return { root: node("div", { class: "mst-timeline" }, bar.root, button), update: bar.update, stop };
+    return control;
   }
 
   // ---- legend: [{ mark: "line" | "box" | "dot" | "pattern", style: "class names", text }] ----
@@ -160,7 +171,8 @@
     Array.from({ length: Math.floor(Math.log2(to)) + 1 }, (_, k) => [2 ** k, String(2 ** k)]);
 
   // The names of rows or columns, each in the middle of its band of width 1.
-  const bands = (names) => ({ from: 0, to: names.length, ticks: names.map((n, k) => [k + 0.5, String(n)]), bands: true });
+  const bands = (names) =>
+    ({ from: 0, to: names.length, ticks: names.map((name, k) => [k + 0.5, String(name)]), bands: true });
 
   function scale({ from, to, log }, start, end) {
     const f = log ? Math.log : (v) => v;
@@ -226,7 +238,13 @@
         },
         // One row of a raster: an upright stroke for each spike.
         spikes(times, row, style) {
-          for (const t of times) path(`M${at(px(t))} ${at(py(row + 0.15))}V${at(py(row + 0.85))}`, `mst-spike ${style}`);
+          const [a, b] = [at(py(row + 0.15)), at(py(row + 0.85))];
+          for (const t of times) path(`M${at(px(t))} ${a}V${b}`, `mst-spike ${style}`);
+        },
+        // Many such strokes as one path, [[time, row], …]: quick to draw.
+        strokes(spikes, style) {
+          const one = ([t, row]) => `M${at(px(t))} ${at(py(row + 0.15))}V${at(py(row + 0.85))}`;
+          if (spikes.length) path(spikes.map(one).join(""), `mst-spike ${style}`);
         },
         // A bar from 0, with its value at the end.
         bar(value, row, text, style) {
@@ -248,8 +266,8 @@
         },
         outline(column, rows) {
           shape("rect", {
-            x: at(px(column)), y: at(py(0)), width: at(px(column + 1) - px(column)), height: at(py(rows) - py(0)), rx: 4,
-            class: "mst-outline",
+            x: at(px(column)), y: at(py(0)), width: at(px(column + 1) - px(column)), height: at(py(rows) - py(0)),
+            rx: 4, class: "mst-outline",
           }, svg);
         },
       };
@@ -325,7 +343,9 @@
         shape("text", { x, y, "text-anchor": "middle", ...more }, svg).textContent = text;
       };
       const middle = (k) => [x0 + ((k % columns) + 0.5) * w, y0 + (Math.floor(k / columns) + 0.5) * h + 4];
-      for (const [k, text] of thinned(names, h, 14)) write(x0 - 6, middle(k * columns)[1], text, { "text-anchor": "end" });
+      for (const [k, text] of thinned(names, h, 14)) {
+        write(x0 - 6, middle(k * columns)[1], text, { "text-anchor": "end" });
+      }
       if (columnNames) {
         const longest = Math.max(...columnNames.map((n) => String(n).length));
         for (const [k, text] of thinned(columnNames, w, 8 + 6.8 * longest)) write(middle(k)[0], y0 + tall + 14, text);
@@ -347,16 +367,24 @@
   // ---- the whole: controls above, a line of text that says the result, then the panels ----
 
   // `draw` paints the panels and returns the line of text. `watch` names the settings it depends on.
-  // Returns the function that ends the explorer, as anywidget asks.
-  function explorer({ model, el, watch, controls, body, draw }) {
+  // `inner` are controls that stand within the body. Returns the function that ends the explorer, as
+  // anywidget asks.
+  function explorer({ model, el, watch, controls, inner = [], body, draw }) {
+    const all = [...controls, ...inner];
     const say = node("p", { class: "mst-say", "aria-live": "polite" });
     el.classList.add("mst-explorer");
     el.replaceChildren(node("div", { class: "mst-controls" }, ...controls.map((c) => c.root)), say, ...body);
     const refresh = () => {
-      for (const control of controls) control.update();
+      for (const control of all) control.update();
       const text = draw();
-      if (say.textContent !== text) say.textContent = text;
+      // While something plays, the line moves with it but is not read aloud at every step.
+      const busy = all.some((control) => control.playing && control.playing());
+      const ended = !busy && say.getAttribute("aria-busy") === "true";
+      say.setAttribute("aria-busy", String(busy));
+      say.setAttribute("aria-live", busy ? "off" : "polite");
+      if (ended || say.textContent !== text) say.textContent = text;
     };
+    for (const control of all) if (control.playing) control.paused = refresh;
     let width = el.clientWidth;
     const observer = new ResizeObserver(() => {
       if (el.clientWidth === width) return;
@@ -369,12 +397,12 @@
     return () => {
       observer.disconnect();
       for (const name of watch) model.off(`change:${name}`, refresh);
-      for (const control of controls) if (control.stop) control.stop();
+      for (const control of all) if (control.stop) control.stop();
     };
   }
 
   shared.parts = {
     node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, heatmap, bands, powersOfTwo,
-    explorer,
+    ticksBetween, scale, explorer,
   };
 })(globalThis);
