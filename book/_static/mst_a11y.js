@@ -1,5 +1,6 @@
 // Repairs to the theme that a keyboard or a screen reader needs.
 document.addEventListener("DOMContentLoaded", () => {
+  "use strict";
   const each = (selector, repair) => document.querySelectorAll(selector).forEach(repair);
   // A control's spoken name has to contain the words it shows.
   each(".search-button-field", (b) => b.setAttribute("aria-label", "Search Ctrl+K"));
