@@ -275,6 +275,37 @@
     return { root: panel, heading, frame };
   }
 
+  // ---- curve and raster: the two plots that an explorer needs most, painted in one call ----
+
+  // paint() takes the axes, lines { points: [[x, y], …], style, stairs }, and dots { x, y, style }.
+  function curve({ title, height, items, left }) {
+    const { root: panel, heading, frame } = plot({ title, height, items, left });
+
+    function paint({ x, y, lines, dots = [], label }) {
+      const canvas = frame({ x, y, label });
+      for (const { points, style, stairs } of lines) canvas[stairs ? "stairs" : "line"](points, style);
+      for (const dot of dots) canvas.dot(dot.x, dot.y, dot.style || "mst-ink");
+      return canvas; // for whatever else shall be drawn
+    }
+    return { root: panel, heading, paint };
+  }
+
+  // paint() takes a row for each train: { name, spikes: one 0 or 1 a step, style }.
+  function raster({ title, height, left }) {
+    const { root: panel, heading, frame } = plot({ title, height, left });
+
+    function paint({ trains, label }) {
+      const steps = trains[0].spikes.length;
+      const x = { from: 0.3, to: steps + 0.7, label: "time step" };
+      const canvas = frame({ x, y: bands(trains.map((train) => train.name)), label });
+      trains.forEach(({ spikes, style }, row) => {
+        canvas.strokes(spikes.flatMap((s, t) => (s ? [[t + 1, row]] : [])), style);
+      });
+      return canvas;
+    }
+    return { root: panel, heading, paint };
+  }
+
   // ---- heat map ----
 
   const DEPTHS = 24; // shades of the hue; a value above 0 never takes the empty one
@@ -402,7 +433,7 @@
   }
 
   shared.parts = {
-    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, heatmap, bands, powersOfTwo,
-    ticksBetween, scale, explorer,
+    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, curve, raster, heatmap, bands,
+    powersOfTwo, ticksBetween, scale, explorer,
   };
 })(globalThis);
