@@ -433,7 +433,7 @@
   }
 
   shared.parts = {
-    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, curve, raster, heatmap, bands,
-    powersOfTwo, ticksBetween, scale, explorer,
+    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, curve, raster, heatmap,
+    bands, powersOfTwo, ticksBetween, scale, explorer,
   };
 })(globalThis);
