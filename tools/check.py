@@ -11,6 +11,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope"
 CHECKS = {
     "style": [BIN / "ruff", "check"],
     "format": [BIN / "ruff", "format", "--check"],
+    "javascript": [sys.executable, "tools/javascript.py"],
     "book": [BIN / "jupyter-book", "build", ".", "--all", "-W", "-n", "--keep-going", "-q"],
     "tests": [*PYTEST, "tests"],
     "notebooks": [
