@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 UV     := .boot/bin/uv
 READY  := $(VENV)/.ready
 BENCH  := .venv-bench
+MODELS := mstlib/explorers/static/models/.ready
 PAGE    = $(CURDIR)/_build/html/index.html
 
 # Without this, uv trusts only its own certificates and fails behind a company's proxy.
@@ -31,11 +32,16 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	$(UV) pip install -q --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
-book: $(READY) ## build the book from the stored outputs, and print the page to open
+# The networks that run in the book's pages, as scripts.
+$(MODELS): mstlib/weights/manifest.json mstlib/web.py mstlib/convert.py | $(READY)
+	$(BIN)/mst export --web >/dev/null
+	@touch $@
+
+book: $(READY) $(MODELS) ## build the book from the stored outputs, and print the page to open
 	$(BIN)/jupyter-book build . --all -W -n --keep-going -q
 	@echo "The book is ready. Open file://$(PAGE)"
 
-test: $(READY) ## check style, book, library and every notebook; sum up at the end
+test: $(READY) $(MODELS) ## check style, book, library and every notebook; sum up at the end
 	$(BIN)/python tools/check.py
 
 lab: $(READY) ## open the notebooks in JupyterLab

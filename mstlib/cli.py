@@ -1,4 +1,4 @@
-"""The command line: ``mst list``, ``evaluate``, ``train``, and the sweeps of several chapters."""
+"""The command line: ``mst list``, ``evaluate``, ``train``, ``export``, and several sweeps."""
 
 from __future__ import annotations
 
@@ -64,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--folder", type=Path, help="where to write (default: the package)")
     command.set_defaults(run=_train)
+
+    command = commands.add_parser("export", help="write networks in a form for elsewhere")
+    command.add_argument("models", nargs="*", help="their names (default: those that pages offer)")
+    command.add_argument(
+        "--web", action="store_true", required=True, help="as scripts, for a page without Python"
+    )
+    command.add_argument("--folder", type=Path, help="where to write (default: the explorers')")
+    command.set_defaults(run=_export)
 
     command = commands.add_parser(
         "lesions", help="train every recipe from three seeds, whole and with lesions"
@@ -171,6 +179,13 @@ def _train(options: argparse.Namespace) -> None:
             model = train(recipe, options.seed, **more)
         about = {"recipe": asdict(recipe), "seed": options.seed}
         print(f"{name}: {save_shipped(name, model, about, folder)}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from mstlib import web
+
+    for path in web.write(options.folder or web.FOLDER, options.models or web.MODELS):
+        print(f"{path}  {path.stat().st_size:,} bytes")
 
 
 def _lesions(options: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
 """What a page needs to run a network without Python: its weights and a few pictures, as scripts.
 
-    web.write("book/_static/models")      # what `mst export --web` does
+    web.write()  # what `mst export --web` does
 
 The weights are those of the converted network, BatchNorm folded away or reduced to a scale and a
-shift, rounded to float32. A page computes with them in float64, and `network` gives the same network
-to PyTorch, so that both can be compared to the last spike. The scripts fill
+shift, rounded to float32. A page computes with them in float64, and `network` gives the same
+network to PyTorch, so that both can be compared to the last spike. The scripts fill
 ``mstExplorers.models`` and ``mstExplorers.pictures``, which `mst_engine.js` reads.
 """
 
@@ -39,6 +39,7 @@ MODELS = (
     "mst-scenes-attention-75",
     "mst-cued-digits",
 )
+FOLDER = Path(__file__).parent / "explorers" / "static" / "models"  # the book takes them from here
 PICTURES = 50  # of each data set
 INKS = "0123456789abcdefg"  # the 17 ink levels of a digit's field, a character each
 
@@ -233,7 +234,7 @@ def _json(content: dict[str, object]) -> str:
     return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
-def write(folder: Path, names: Iterable[str] = MODELS) -> list[Path]:
+def write(folder: Path = FOLDER, names: Iterable[str] = MODELS) -> list[Path]:
     """Write the scripts of some networks, and of the pictures that go with them.
 
     Args:

@@ -107,8 +107,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("explorers")
-    for path in STATIC.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(STATIC, folder, dirs_exist_ok=True)
     for view, explorer in explorers().items():
         (folder / f"{view}.mjs").write_text(explorer._esm, encoding="utf-8")
     (folder / "favicon.ico").touch()
