@@ -6,6 +6,7 @@ from mstlib.explorers import (
     ConversionExplorer,
     EnergyExplorer,
     MaskingExplorer,
+    NetworkExplorer,
     NeuronExplorer,
     NormalisationExplorer,
     ProductExplorer,
@@ -181,3 +182,4 @@ def explorers() -> dict:
         "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),
     }
+        "network": NetworkExplorer(names=["mst-digits"], steps=16),

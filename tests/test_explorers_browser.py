@@ -21,6 +21,7 @@ from explorer_samples import CURVES, LEDGER, PROFILES, WALK, explorers
 from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from mstlib import web
 from mstlib.explorers import ConversionExplorer, EnergyExplorer, NeuronExplorer, QCFSExplorer
 from mstlib.explorers.base import STATIC
 from mstlib.neurons import RESETS, integrate_and_fire
@@ -38,6 +39,7 @@ VIEWS = [
     "energy",
     "masking",
     "backbones",
+    "network",
 ]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -110,6 +112,7 @@ def desk(tmp_path_factory) -> Iterator[Desk]:
     shutil.copytree(STATIC, folder, dirs_exist_ok=True)
     for view, explorer in explorers().items():
         (folder / f"{view}.mjs").write_text(explorer._esm, encoding="utf-8")
+    web.write(folder / "models", ["mst-digits"])
     (folder / "favicon.ico").touch()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -153,7 +156,7 @@ def drive(page: Page, name: str, value: object) -> None:
 def test_starts_without_a_kernel(desk, view, scheme):
     with desk.open(static(explorers()[view]), scheme=scheme) as page:
         assert page.locator(".mst-explorer").count() == 1
-        assert page.locator(".mst-widget table").count() == 0  # the fallback gave way
+        assert page.locator(".mst-widget table:not([class])").count() == 0  # the fallback gave way
         assert len(say(page)) > 20
         first = page.locator(".mst-say").element_handle()
         page.evaluate("mstExplorers.start()")  # again: must not start it twice
@@ -189,7 +192,8 @@ def test_runs_as_the_module_anywidget_loads(desk, view):
         </script>"""
     with desk.open(body) as page:
         expect(page.locator("#here .mst-say")).not_to_be_empty()
-        assert set(page.evaluate("events")) == {f"change:{name}" for name in explorer._settings}
+        heard = {*explorer._settings, *({"answer"} & set(explorer.traits()))}
+        assert set(page.evaluate("events")) == {f"change:{name}" for name in heard}
         assert page.evaluate("finish()") == 0
 
 
@@ -230,7 +234,8 @@ def test_tab_reaches_every_control_and_jupyterlab_leaves_the_keys_alone(desk, vi
     with desk.open(static(explorers()[view]), motion="no-preference") as page:
         # of a group of radio buttons, and of the boxes of a walk, one is a stop
         controls = page.locator(".mst-explorer").locator(
-            "input[type=range], input[type=radio]:checked, select, .mst-button, [aria-current]"
+            "input[type=range], input[type=radio]:checked, select, .mst-button, [aria-current], "
+            "canvas[tabindex]"
         )
         reached = set()
         for _ in range(controls.count()):
@@ -257,6 +262,7 @@ def test_several_on_one_page_stay_apart(desk):
         ids = page.locator("[id]").evaluate_all("es => es.map(e => e.id)")
         assert len(ids) == len(set(ids)) > 8
         lines = page.locator(".mst-say")
+        expect(lines.filter(has_text="worked on")).to_have_count(0)  # the network has answered
         before = lines.all_inner_texts()
         page.locator(".mst-explorer").last.get_by_label("Current", exact=True).press("End")
         after = lines.all_inner_texts()
@@ -599,10 +605,36 @@ def test_walk_tells_signals_by_word_and_pattern(desk):
         assert len(set(patterns)) == 3
         names = page.locator(".mst-box-name").all_inner_texts()
         assert names[:3] == ["patch_embed.proj", "patch_embed.proj_if", "norm1"]
-        heads = page.locator(".mst-title, .mst-block-title").all_inner_texts()
+        heads = page.locator(".mst-stage > .mst-title, .mst-block-title").all_inner_texts()
         assert heads == [
             "Stem", "Stage 0", "Block 0.0", "Block 0.1", "Stage 1", "Block 1.0", "Head",
         ]  # fmt: skip
+
+
+@in_thread
+def test_a_layer_shows_its_tensor_its_formula_and_its_mask(desk):
+    with desk.open(static(explorers()["architecture"])) as page:
+        picture, formula = page.locator(".mst-detail svg"), page.locator(".mst-formula").first
+        assert picture.count() == 0  # none is stored for this layer
+        masked = page.locator(".mst-box", has=page.locator(".mst-mask"))
+        names = masked.locator(".mst-box-name").all_inner_texts()
+        assert names == ["attn.attn_if"] * 3
+        masked.first.click()
+        assert say(page).endswith("scaled binary, masked")
+        assert formula.inner_text() == "A = IF(Q KT / √dhead)"
+        assert formula.locator("sup, sub").all_inner_texts() == ["T", "head"]
+        assert formula.locator("i").all_inner_texts() == ["A", "Q", "K", "T", "d"]
+        said = picture.get_attribute("aria-label")
+        assert "16 by 48 (query by key), spikes in 8 steps: from 0 to 62, 0 % of them 0." in said
+        assert "The largest in size: query 16, column 48." in said
+        assert page.locator(".mst-detail .mst-outline").count() == 3  # one for each head
+        assert page.locator(".mst-range").inner_text().split() == ["0", "62"]
+        page.locator(".mst-box", has_text="norm1").first.click()
+        assert page.locator(".mst-range").inner_text().split() == ["−100", "100"]
+        hues = page.locator(".mst-detail .mst-cell").evaluate_all(
+            "es => new Set(es.map(e => e.classList[2])).size"
+        )
+        assert hues == 2  # above and below zero
 
 
 # ---- the price of conversion ----

@@ -5,6 +5,7 @@ from mstlib.explorers.backbones import BackbonesExplorer
 from mstlib.explorers.conversion import ConversionExplorer
 from mstlib.explorers.energy import EnergyExplorer
 from mstlib.explorers.masking import MaskingExplorer
+from mstlib.explorers.network import NetworkExplorer
 from mstlib.explorers.neuron import NeuronExplorer
 from mstlib.explorers.normalisation import NormalisationExplorer
 from mstlib.explorers.product import ProductExplorer
@@ -17,6 +18,7 @@ __all__ = [
     "ConversionExplorer",
     "EnergyExplorer",
     "MaskingExplorer",
+    "NetworkExplorer",
     "NeuronExplorer",
     "NormalisationExplorer",
     "ProductExplorer",
