@@ -3,6 +3,7 @@
 import base64
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,11 +17,10 @@ CHROMIUM = next(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 
-# Runs images one after the other, and gives back little beside the numbers to compare.
+# Runs images one after the other on a network that the page holds.
 _RUN = """([name, pixels, size, options]) => {
     const { engine, models } = mstExplorers;
-    globalThis.networks ??= {};
-    const network = (networks[name] ??= engine.network(models[name]));
+    const network = engine.network(models[name]);
     const all = new Float64Array(engine.decode(pixels).buffer);
     return Array.from({ length: all.length / size }, (_, image) => {
         const began = performance.now();
@@ -31,21 +31,38 @@ _RUN = """([name, pixels, size, options]) => {
 }"""
 
 
+class EnginePage:
+    """The page, worked on in a thread of its own: Playwright holds one event loop a thread."""
+
+    def __init__(self, page: Page, thread: ThreadPoolExecutor) -> None:
+        self.page, self.thread = page, thread
+
+    def add(self, script: str) -> None:
+        """Run a script in the page."""
+        self.thread.submit(self.page.add_script_tag, content=script).result()
+
+    def evaluate(self, expression: str, argument: object = None) -> object:
+        """Return the value of a JavaScript expression."""
+        return self.thread.submit(self.page.evaluate, expression, argument).result()
+
+    def run(self, name: str, images: torch.Tensor, **options: object) -> list[dict]:
+        """Run a network on images ``(B, C, H, W)``, as float64; one answer an image."""
+        pixels = base64.b64encode(images.double().numpy().astype("<f8").tobytes()).decode()
+        return self.evaluate(_RUN, [name, pixels, images[0].numel(), options])
+
+
 @contextmanager
-def engine_page() -> Iterator[Page]:
+def engine_page() -> Iterator[EnginePage]:
     """Open the page."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
-        page.add_script_tag(path=STATIC / "mst_engine.js")
+    with ThreadPoolExecutor(1) as thread:
+        playwright = thread.submit(sync_playwright().start).result()
+        launch = playwright.chromium.launch
+        browser = thread.submit(launch, executable_path=CHROMIUM, args=FLAGS).result()
+        page = EnginePage(thread.submit(browser.new_page).result(), thread)
+        page.add((STATIC / "mst_engine.js").read_text(encoding="utf-8"))
         yield page
-        browser.close()
-
-
-def run(page: Page, name: str, images: torch.Tensor, **options: object) -> list[dict]:
-    """Run a network that the page holds on float64 images ``(B, C, H, W)``; one answer an image."""
-    pixels = base64.b64encode(images.double().numpy().astype("<f8").tobytes()).decode()
-    return page.evaluate(_RUN, [name, pixels, images[0].numel(), options])
+        thread.submit(browser.close).result()
+        thread.submit(playwright.stop).result()
 
 
 def bits(text: str, steps: int, neurons: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from enginepage import CHROMIUM, bits, engine_page, run
+from enginepage import CHROMIUM, bits, engine_page
 from playwright.sync_api import Error
 from tiny import pictures, tiny
 
@@ -33,7 +33,7 @@ def first_gap(
     """Find the first spike on which both differ; return how far from θ the potential was there."""
     layers, masking = list(snn.neurons), Masking(**options["masking"])
     ours = simulate(snn, images, STEPS, masking, options["seed"], record=layers)
-    theirs = run(page, name, images, record=layers, **options)[index]["spikes"]
+    theirs = page.run(name, images, record=layers, **options)[index]["spikes"]
     for t in range(STEPS):
         for layer in layers:
             mine = ours.spikes[layer][t, index]
@@ -52,7 +52,7 @@ def first_gap(
 def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options: dict) -> list[int]:
     """Compare predictions, spikes and logits; return the images that differ without a tie."""
     ours = simulate(snn, images, STEPS, Masking(**options["masking"]), options["seed"])
-    theirs = run(page, name, images, **options)
+    theirs = page.run(name, images, **options)
     assert list(theirs[0]["emitted"]) == list(snn.neurons)
     logits = torch.tensor([one["logits"] for one in theirs], dtype=torch.float64).movedim(0, 1)
     emitted = {
@@ -75,7 +75,7 @@ def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options:
 @pytest.mark.parametrize("ratio", [0, 0.5, 0.75])
 @pytest.mark.parametrize("name", web.transformers())
 def test_every_shipped_transformer_agrees(page, name, ratio):
-    page.add_script_tag(content=web.script(name))
+    page.add(web.script(name))
     images = web.pictures(name).images()
     assert len(images) == 50
     options = {"steps": STEPS, "seed": 3, "masking": {"attention": ratio, "mlp": ratio}}
@@ -94,14 +94,14 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_agrees_and_counts_what_python_counts(page, name):
     ann = tiny(seed=1, **VARIANTS[name])
-    page.add_script_tag(content=web.script(name, ann))
+    page.add(web.script(name, ann))
     snn, images = web.network(ann), pictures(3, 2, ann.config.in_channels, ann.config.image_size)
     for ratio in (0, 0.4):
         masks = {"attention": ratio, "mlp": ratio / 2}
         options = {"steps": STEPS, "seed": 7, "masking": masks}
         assert compare(snn, page, name, images, options) == []
         trace = operations.trace(snn, images[:1], STEPS, Masking(**masks), seed=7)
-        one = run(page, name, images[:1], **options)[0]
+        one = page.run(name, images[:1], **options)[0]
         assert one["totals"] == pytest.approx(asdict(trace.totals()), rel=1e-12)
         counted = {layer.name: layer.synaptic for layer in trace.layers if layer.synaptic}
         assert counted == {layer: n for layer, n in one["additions"].items() if n}
@@ -110,11 +110,11 @@ def test_every_variant_agrees_and_counts_what_python_counts(page, name):
 
 def test_every_shipped_transformer_counts_what_python_counts(page):
     for name in web.MODELS:
-        page.add_script_tag(content=web.script(name))
+        page.add(web.script(name))
         snn, image = web.network(name), web.pictures(name).images()[:1]
         trace = operations.trace(snn, image, 8, Masking(attention=0.5), seed=1)
         options = {"steps": 8, "seed": 1, "masking": {"attention": 0.5}}
-        one = run(page, name, image, **options)[0]
+        one = page.run(name, image, **options)[0]
         assert one["totals"] == pytest.approx(asdict(trace.totals()), rel=1e-12)
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_weight_would_be_seen(page):
     ann = tiny(seed=1)
     other = copy.deepcopy(ann)
     other.layers[0].blocks[1].mlp.fc1_if.threshold.data *= 1.01
-    page.add_script_tag(content=web.script("other", other))
+    page.add(web.script("other", other))
     snn, images = web.network(ann), pictures(2, 2).double()
     options = {"steps": STEPS, "seed": 0, "masking": {}}
     assert compare(snn, page, "other", images, options) == [0, 1]
@@ -131,12 +131,12 @@ def test_a_wrong_weight_would_be_seen(page):
 
 def test_records_each_layer_and_what_passes_its_mask(page):
     ann = tiny(seed=2)
-    page.add_script_tag(content=web.script("recorded", ann))
+    page.add(web.script("recorded", ann))
     snn, images = web.network(ann), pictures(1)
     layers, masking = list(snn.neurons), Masking(attention=0.5, mlp=0.25)
     ours = simulate(snn, images, STEPS, masking, seed=5, record=layers)
     options = {"steps": STEPS, "seed": 5, "masking": {"attention": 0.5, "mlp": 0.25}}
-    spikes = run(page, "recorded", images, record=layers, **options)[0]["spikes"]
+    spikes = page.run("recorded", images, record=layers, **options)[0]["spikes"]
     for layer in layers:
         mine = ours.spikes[layer][:, 0]
         assert torch.equal(bits(spikes[layer], STEPS, mine.shape[1]), mine), layer
@@ -160,7 +160,7 @@ def test_records_each_layer_and_what_passes_its_mask(page):
 
 def test_attention_received_is_the_mean_of_the_weights(page):
     ann = tiny(seed=3)
-    page.add_script_tag(content=web.script("watched", ann))
+    page.add(web.script("watched", ann))
     snn, images, seen = web.network(ann), pictures(1), []
     block = snn.net.blocks[1]  # the shifted one
     handle = block.attn.mix.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
@@ -169,18 +169,18 @@ def test_attention_received_is_the_mean_of_the_weights(page):
     weights = torch.cat(seen).view(4, -1, *seen[0].shape[1:])  # (T, windows, heads, N, N)
     by_window = weights.mean((2, 3)).flatten(1)
     expected = by_window[:, block.back]
-    got = run(page, "watched", images, steps=4, watch=1)[0]["attention"]
+    got = page.run("watched", images, steps=4, watch=1)[0]["attention"]
     assert torch.tensor(got, dtype=torch.float64) == pytest.approx(expected, abs=1e-12)
 
 
 def test_stops_early_where_python_does(page):
     ann = tiny(seed=1)
-    page.add_script_tag(content=web.script("early", ann))
+    page.add(web.script("early", ann))
     snn, images = web.network(ann), pictures(8, 4)
     rule = Confidence(margin=1.0, every=4)
     ours = simulate(snn, images, STEPS, until=rule)
     until = {"margin": 1.0, "every": 4}
-    theirs = [len(one["logits"]) for one in run(page, "early", images, steps=STEPS, until=until)]
+    theirs = [len(one["logits"]) for one in page.run("early", images, steps=STEPS, until=until)]
     assert theirs == ours.taken.tolist()
     assert len(set(theirs)) > 1
 
@@ -212,15 +212,15 @@ def test_masks_draw_the_library_s_numbers(page):
     ],
 )
 def test_bad_requests_are_named(page, options, message):
-    page.add_script_tag(content=web.script("named", tiny(seed=1)))
+    page.add(web.script("named", tiny(seed=1)))
     with pytest.raises(Error, match=message):
-        run(page, "named", pictures(1), **({"steps": 2} | options))
+        page.run("named", pictures(1), **({"steps": 2} | options))
 
 
 def test_an_image_of_the_wrong_size_and_a_broken_model_are_named(page):
-    page.add_script_tag(content=web.script("sized", tiny(seed=1)))
+    page.add(web.script("sized", tiny(seed=1)))
     with pytest.raises(Error, match="an image has 3·16·16 pixels, not 192"):
-        run(page, "sized", pictures(1, side=8), steps=1)
+        page.run("sized", pictures(1, side=8), steps=1)
     page.evaluate(
         "mstExplorers.models.broken = {...mstExplorers.models.sized, tensors: {head: [3]}}"
     )
