@@ -27,7 +27,7 @@ def definition(name, function, **names):
 
 def answer_names(name):
     """What the notebook checks: {exercise number: name of the reader's function}."""
-    return dict(re.findall(r'^check\("([\d.]+)", (\w+)\)', "\n".join(cells(name, "code")), re.M))
+    return dict(re.findall(r'^check\("([\w.]+)", (\w+)\)', "\n".join(cells(name, "code")), re.M))
 
 
 def solution(name, number, **names):
