@@ -22,6 +22,14 @@ def _layer(name: str, kind: str, shape: list[int], signal: str = "real", **more:
     return {"name": name, "kind": kind, "shape": shape, "signal": signal} | more
 
 
+def _tensor(rows: int, columns: int, groups: int = 1, low: int = 0) -> dict:
+    """Numbers that grow along the rows, from `low`."""
+    values = [[low + k + j for j in range(columns)] for k in range(rows)]
+    names = ("query", "key") if groups > 1 else ("token", "channel")
+    about = dict(zip(("rows", "columns"), names, strict=True)) | {"unit": "spikes in 8 steps"}
+    return {"values": values, "part": f"{groups} heads side by side", "groups": groups} | about
+
+
 def _block(stage: str, number: int, tokens: int, width: int, heads: int) -> list[dict]:
     name = f"layers.{stage}.blocks.{number}"
     x, scores, hidden = [tokens, width], [heads, 16, 16], [tokens, 2 * width]
@@ -30,11 +38,21 @@ def _block(stage: str, number: int, tokens: int, width: int, heads: int) -> list
         "A mean of products is no product of means.",
     )
     layers = [
-        _layer("norm1", "norm", x, equation="8"),
+        _layer("norm1", "norm", x, equation="8", tensor=_tensor(tokens, width, low=-9)),
         _layer("attn.q_if", "spike", x, "scaled binary", equation="6", rate=0.117, note=masked),
         _layer("attn.k_if", "spike", x, "scaled binary", equation="6", rate=0.094, note=masked),
         _layer("attn.qk", "product", scores, note=mean),
-        _layer("attn.attn_if", "spike", scores, "scaled binary", equation="7", rate=0.21),
+        _layer(
+            "attn.attn_if",
+            "spike",
+            scores,
+            "scaled binary",
+            equation="7",
+            rate=0.21,
+            mask="attention",
+            formula="A = IF(Q K^T / √d_{head})",
+            tensor=_tensor(16, 16 * heads, heads),
+        ),
         _layer("attn.softmax", "softmax", scores),
         _layer("residual1", "residual", x, equation="x + attention(norm(x))"),
         _layer("mlp.fc1", "linear", hidden),
@@ -181,5 +199,5 @@ def explorers() -> dict:
         "energy": EnergyExplorer(TRACES, steps=16),
         "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),
-    }
         "network": NetworkExplorer(names=["mst-digits"], steps=16),
+    }

@@ -70,6 +70,61 @@ def test_signals_kinds_places_and_words(layers):
     assert all(entry["note"] for entry in layers.values())
 
 
+def test_masks_are_marked_where_the_network_has_them(net, layers):
+    feeds = {
+        "attn.q_mask": "attn.q_if",
+        "attn.k_mask": "attn.k_if",
+        "attn.attn_mask": "attn.attn_if",
+        "mlp.in_mask": "shortcut2_if",
+        "mlp.hidden_mask": "mlp.fc1_if",
+    }
+    masked = {}
+    for name, mask in convert(net).masks.items():
+        end = next(end for end in feeds if name.endswith(end))
+        masked[name.removesuffix(end) + feeds[end]] = mask.kind
+    assert len(masked) == 5 * 3
+    assert {name: e["mask"] for name, e in layers.items() if "mask" in e} == masked
+
+
+def test_tensors_are_the_spikes_of_the_first_image(net, images, layers):
+    spikes = [name for name, entry in layers.items() if entry["kind"] == "spike"]
+    run = simulate(convert(net, fold=False), images, STEPS, record=spikes)
+    heads = 0
+    for name in spikes:
+        shape, tensor = layers[name]["shape"], layers[name]["tensor"]
+        counts = run.spikes[name][:, 0].long().sum(0).view(shape)
+        if "window 1 of 4" in tensor["part"]:
+            counts = counts[0]
+        if tensor["part"].endswith("3 heads side by side"):
+            counts = torch.cat(list(counts), dim=1)  # (heads, N, d) to (N, heads·d)
+            assert tensor["groups"] == 3
+            heads += 1
+        assert tensor["unit"] == "spikes in 6 steps"
+        assert torch.equal(torch.tensor(tensor["values"]).long(), counts), name
+    assert heads == 5 * 3  # Q, K, V, A and their mix, in three blocks
+
+
+def test_tensors_of_numbers_are_averages_over_the_steps(net, images, layers):
+    means = simulate(convert(net, fold=False), images, STEPS).logits[:, :1].mean(0)
+    head = layers["head"]["tensor"]
+    assert (head["rows"], head["columns"], head["unit"]) == ("image", "class", "mean of 6 steps")
+    assert torch.allclose(torch.tensor(head["values"]).to(means), means, atol=1e-5)
+    scores = layers["layers.0.blocks.1.attn.scores"]["tensor"]
+    assert (scores["rows"], scores["columns"]) == ("query", "key")
+    qkv = layers["layers.0.blocks.0.attn.qkv"]["tensor"]
+    assert (qkv["part"], qkv["groups"]) == ("window 1 of 4, Q, K and V side by side", 3)
+    first = layers["patch_embed.proj"]["tensor"]["values"]  # 12 channels of 4×4 patches
+    expected = net.patch_embed.proj(images[:1])[0].flatten(1).T
+    assert torch.allclose(torch.tensor(first), expected.detach(), atol=1e-5)
+
+
+def test_large_tensors_are_cut_and_say_so(net, images, monkeypatch):
+    monkeypatch.setattr("mstlib.walk._COLUMNS", 10)
+    cut = {e["name"]: e["tensor"] for e in walk(net, images, STEPS)}["patch_embed.proj_if"]
+    assert cut["part"] == "the first 10 of 12 channels"
+    assert {len(row) for row in cut["values"]} == {10}
+
+
 def test_rates_are_those_of_a_simulation(net, images, layers):
     rates = simulate(convert(net, fold=False), images, STEPS).firing_rates
     assert {n: e["rate"] for n, e in layers.items() if "rate" in e} == rates

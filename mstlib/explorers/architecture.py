@@ -8,6 +8,7 @@ from typing import Any
 import traitlets
 
 from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.tensor import compact
 
 KINDS = (
     "conv",
@@ -23,7 +24,8 @@ KINDS = (
 )
 SIGNALS = ("real", "scaled binary", "binary")
 _REQUIRED = {"name", "kind", "shape", "signal"}
-_OPTIONAL = {"stage", "block", "equation", "note", "rate"}
+MASKS = ("attention", "mlp", "conv")
+_OPTIONAL = {"stage", "block", "equation", "formula", "note", "rate", "mask", "tensor"}
 
 
 class ArchitectureExplorer(Explorer):
@@ -35,7 +37,10 @@ class ArchitectureExplorer(Explorer):
         walk: One mapping a layer, in the order of the computation. Each has ``name`` (dotted),
             ``kind`` (one of `KINDS`), ``shape`` (of its output) and ``signal`` (one of `SIGNALS`);
             and may have ``stage``, ``block``, ``equation`` (a number of the paper's, such as
-            ``"7"``, or plain text), ``note`` and ``rate`` (spikes a neuron and step, 0 to 1).
+            ``"7"``, or plain text), ``formula`` (what it computes; ``_q`` or ``_{in}`` is set below
+            the line, ``^2`` above it), ``note``, ``rate`` (spikes a neuron and step, 0 to 1),
+            ``mask`` (one of `MASKS`: where its spikes meet random masks) and ``tensor`` (its output
+            for an image, as `mstlib.explorers.tensor.compact` takes it).
         selected: The index of the layer described.
 
     Raises:
@@ -76,12 +81,24 @@ class ArchitectureExplorer(Explorer):
                 " × ".join(map(str, layer["shape"])),
                 layer["signal"],
                 f"{layer['rate']:.3f}" if "rate" in layer else "",
+                layer.get("formula", ""),
                 layer.get("equation", ""),
+                layer.get("mask", ""),
                 layer.get("note", ""),
             ]
             for layer in self.walk
         ]
-        head = ["layer", "kind", "shape", "signal", "firing rate", "equation", "note"]
+        head = [
+            "layer",
+            "kind",
+            "shape",
+            "signal",
+            "firing rate",
+            "formula",
+            "equation",
+            "masked",
+            "note",
+        ]
         return table(f"The {len(self.walk)} layers, in order", head, rows)
 
     def __repr__(self) -> str:
@@ -109,6 +126,10 @@ def _check_layer(index: int, layer: Mapping[str, Any]) -> dict[str, Any]:
     # does not change with the machine.
     checked = {key: value for key, value in layer.items() if value not in (None, "")}
     checked["shape"] = list(layer["shape"])
+    if checked.get("mask", MASKS[0]) not in MASKS:
+        raise traitlets.TraitError(f"mask of {where} must be in {MASKS}, not {checked['mask']!r}")
+    if "tensor" in checked:
+        checked["tensor"] = compact(f"tensor of {where}", checked["tensor"])
     if "rate" in checked:
         if not 0 <= checked["rate"] <= 1:
             raise traitlets.TraitError(f"rate of {where} must be 0 to 1, not {checked['rate']!r}")

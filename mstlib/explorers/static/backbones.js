@@ -11,6 +11,7 @@
   const percent = (share) => `${fixed(100 * share, 1)} %`;
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green mst-dotted", "mst-purple mst-dashdot"];
   const styleOf = (k) => STYLES[k % STYLES.length];
+  const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
   const NAMED = 8; // so many layers or fewer have their names below them, more have numbers
   const sum = (values) => values.reduce((a, b) => a + b, 0);
 
@@ -20,7 +21,8 @@
     const controls = [
       slider(model, "ratio", {
         label: "Mask ratio p", min: 0, max: () => ratios().length - 1,
-        read: (p) => nearest(ratios(), p), write: (k) => ratios()[k], show: (p) => String(ratios()[nearest(ratios(), p)]),
+        read: (p) => nearest(ratios(), p), write: (k) => ratios()[k],
+        show: (p) => String(ratios()[nearest(ratios(), p)]),
       }),
     ];
     const networks = Object.keys(model.get("curves"));
@@ -43,17 +45,20 @@
 
     function drawAccuracy(rows, k) {
       const all = Object.entries(model.get("curves"));
-      const said = ([name, curve]) => `${name}: ` + curve.map((r) => `${percent(r.accuracy)} at p = ${r.ratio}`).join(", ");
+      const listed = (some, key) => some.map((r) => `${percent(r[key])} at p = ${r.ratio}`).join(", ");
       const c = accuracy.frame({
-        x: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, String(p)]), label: "mask ratio p" },
-        y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((v) => [v, `${fixed(100 * v, 0)} %`]) },
-        label: `Accuracy of the masked students. ${all.map(said).join(". ")}. Teacher of ${model.get("network")}, ` +
-          `simply masked: ${rows.map((r) => `${percent(r.untuned)} at p = ${r.ratio}`).join(", ")}.`,
+        x: { from: 0, to: 1, ticks: QUARTERS.map((p) => [p, String(p)]), label: "mask ratio p" },
+        y: { from: 0, to: 1.02, label: "accuracy", ticks: QUARTERS.map((v) => [v, `${fixed(100 * v, 0)} %`]) },
+        label: "Accuracy of the masked students. " +
+          all.map(([name, its]) => `${name}: ${listed(its, "accuracy")}. `).join("") +
+          `Teacher of ${model.get("network")}, simply masked: ${listed(rows, "untuned")}.`,
       });
       c.line(rows.map((r) => [r.ratio, r.untuned]), "mst-ink mst-thin");
-      all.forEach(([, curve], i) => c.line(curve.map((r) => [r.ratio, r.accuracy]), styleOf(i)));
+      all.forEach(([, its], i) => c.line(its.map((r) => [r.ratio, r.accuracy]), styleOf(i)));
       const hue = styleOf(networks.indexOf(model.get("network"))).split(" ")[0];
-      for (const r of rows) c.line([[r.ratio, Math.max(0, r.accuracy - r.sd)], [r.ratio, Math.min(1, r.accuracy + r.sd)]], hue);
+      for (const { ratio, accuracy: mean, sd } of rows) {
+        c.line([[ratio, Math.max(0, mean - sd)], [ratio, Math.min(1, mean + sd)]], hue);
+      }
       c.dot(rows[k].ratio, rows[k].accuracy, "mst-ink");
     }
 
