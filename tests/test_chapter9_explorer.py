@@ -39,7 +39,30 @@ def test_totals_are_taken_as_they_are_and_rounded():
     explorer = EnergyExplorer({"net": {"0 %": PLAIN, "50 %": COUNTS | {"adds": 0.4}}})
     assert explorer.traces["net"]["50 %"]["adds"] == 0
     assert (explorer.network, explorer.ratio) == ("net", "50 %")
-    assert explorer.fallback().count("<tr>") == 5
+    assert explorer.fallback().count("<tr>") == 5 + 7  # forms over T; accounts
+
+
+def test_every_account_comes_from_the_same_counts():
+    explorer = EnergyExplorer(TRACES)
+    found = explorer.accounts(32)
+    spikes, masked, bits, floats = found["Eq. 10, step"]
+    assert (spikes, bits) == ("spikes, unmasked", "numbers of b bits")
+    assert found["Eq. 10, step"] == {spikes: 2.0, masked: 2.0, bits: None, floats: None}
+    assert found["Eq. 10, run"][spikes] == 64  # the other reading: T times as large
+    assert (found["delivered"][spikes], found["delivered"][masked]) == (2.0, 1.5)
+    assert found["operations"] == {spikes: 6.4, masked: 5.76, bits: 1.0, floats: 1.0}
+    operations = PLAIN.energy(32, whole_numbers(), memory=False)
+    assert found["MAC + AC"][spikes] == microjoules(operations)
+    assert found["+ memory"] == explorer.energies(32)
+
+
+def test_the_cheapest_form_turns_where_the_energies_cross():
+    explorer = EnergyExplorer(TRACES, ratio="0 %")
+    (first, before), (turn, after) = explorer.cheapest()
+    assert (first, before, after) == (1, "spikes, unmasked", "numbers of b bits")
+    below, above = explorer.energies(turn - 1), explorer.energies(turn)
+    assert below[before] < below[after]
+    assert above[before] > above[after]
 
 
 @pytest.mark.parametrize(

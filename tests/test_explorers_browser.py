@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_samples import CURVES, LEDGER, PROFILES, WALK, explorers
+from explorer_samples import CURVES, LEDGER, PROFILES, TRACES, WALK, explorers
 from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -772,13 +772,30 @@ def test_energy_agrees_with_python_and_follows_every_control(desk):
         explorer.memory = 0
         agree()
         assert "T = 32, b = 6 bits" in say(page)
-        wins = [T for T in (1, 2, 4, 8, 16, 32, 64, 128, 256) if _spikes_win(explorer, T)]
-        assert f"beat the b-bit network up to T = {max(wins)}." in say(page)
+        (_, before), (turn, after) = explorer.cheapest()
+        assert f"The cheapest flips at T = {turn} from {before} to {after}." in say(page)
 
 
-def _spikes_win(explorer: EnergyExplorer, T: int) -> bool:
-    energies = explorer.energies(T)
-    return energies["spikes, unmasked"] < energies["numbers of b bits"]
+@in_thread
+def test_energy_shows_every_account_and_a_ranking_that_turns(desk):
+    explorer = EnergyExplorer(TRACES, steps=16)
+    with desk.open(static(explorer)) as page:
+        ranking, accounts = (page.locator(".mst-panel").nth(k).locator("svg") for k in (1, 2))
+        for key, steps in (("Home", 1), ("End", 256)):
+            page.get_by_role("slider", name="Steps T").press(key)
+            for name, row in explorer.accounts(steps).items():
+                said = accounts.get_attribute("aria-label").split(f"{name}: ")[1].split(". ")[0]
+                found = {
+                    f: float(v) for f, v in re.findall(r"([a-z][\w, ]*?) (\d+(?:\.\d+)?)", said)
+                }
+                wanted = {form: value for form, value in row.items() if value is not None}
+                assert found == pytest.approx(wanted, rel=0.006), name
+            energies = explorer.energies(steps)
+            order = sorted(energies, key=energies.get)
+            shown = ranking.get_attribute("aria-label")
+            assert sorted(order, key=shown.index) == order
+            assert f"Cheapest now: {order[0]}," in say(page)
+        assert len({form for _, form in explorer.cheapest()}) == 2  # spikes first, numbers then
 
 
 @in_thread

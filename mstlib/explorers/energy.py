@@ -14,6 +14,8 @@ from mstlib.explorers.base import STYLE, Explorer, Number, module, table
 from mstlib.operations import Totals
 
 ARITHMETICS = ("floats", "whole numbers")
+FORMS = ("spikes, unmasked", "spikes, masked", "numbers of b bits", "floats")
+_EVENTS = ("Eq. 10, step", "Eq. 10, run", "delivered", "operations")
 _COUNTS = tuple(field.name for field in fields(Totals))
 
 
@@ -83,8 +85,26 @@ class EnergyExplorer(Explorer):
             )
         return proposal["value"]
 
-    def energies(self, steps: int) -> dict[str, float]:
-        """Return the microjoules of one image in the four forms, after a number of steps."""
+    @traitlets.validate("ratio")
+    def _check_ratio(self, proposal: dict) -> str:
+        # One that only other networks have shows this one without masks.
+        known = list({ratio: None for ratios in self.traces.values() for ratio in ratios})
+        if known and proposal["value"] not in known:
+            raise traitlets.TraitError(f"ratio must be among {known}, not {proposal['value']!r}")
+        return proposal["value"]
+
+    @property
+    def run(self) -> dict[str, float]:
+        """The microjoules of one image in the four forms, at the present settings."""
+        return self.energies(self.steps)
+
+    def energies(self, steps: int, memory: bool = True) -> dict[str, float]:
+        """Return the microjoules of one image in the four forms, after a number of steps.
+
+        Args:
+            steps: T.
+            memory: Count what is moved, too.
+        """
         ratios = {ratio: Totals(**c) for ratio, c in self.traces[self.network].items()}
         plain = next(iter(ratios.values()))
         masked = ratios.get(self.ratio, plain)
@@ -92,14 +112,50 @@ class EnergyExplorer(Explorer):
         spikes, numbers = self._costs(8 if self.arithmetic != "floats" else 0), self._costs(bits)
         moved = self.memory / memory_energy(64)
         parts = {
-            "spikes, unmasked": plain.energy(steps, spikes),
-            "spikes, masked": masked.energy(steps, spikes),
-            "numbers of b bits": plain.energy_of_numbers(numbers, bits),
-            "floats": plain.energy_of_numbers(self._costs(0), 32),
+            "spikes, unmasked": plain.energy(steps, spikes, memory),
+            "spikes, masked": masked.energy(steps, spikes, memory),
+            "numbers of b bits": plain.energy_of_numbers(numbers, bits, memory),
+            "floats": plain.energy_of_numbers(self._costs(0), 32, memory),
         }
-        for name in ("numbers of b bits", "floats"):  # `Totals` knows one price of memory only
+        for name in FORMS[2:] if memory else ():  # `Totals` knows one price of memory only
             parts[name]["events"] *= moved
         return {name: 1e6 * sum(those.values()) for name, those in parts.items()}
+
+    def accounts(self, steps: int) -> dict[str, dict[str, float | None]]:
+        """Return every account of the trace for one image, by form; ``None`` where it has none.
+
+        "Eq. 10, step" and "Eq. 10, run" are its two readings in millions of α watts; "delivered"
+        are thousands of spikes in a step; "operations" are millions, of synaptic operations in all
+        steps or of multiply–accumulates; "MAC + AC" and "+ memory" are microjoules.
+
+        Args:
+            steps: T.
+        """
+        ratios = {ratio: Totals(**c) for ratio, c in self.traces[self.network].items()}
+        plain = next(iter(ratios.values()))
+        of_spikes = [
+            (c.emitted / 1e3, steps * c.emitted / 1e3, c.delivered / 1e3, steps * c.synaptic / 1e6)
+            for c in (plain, ratios.get(self.ratio, plain))
+        ]
+        of_numbers = [(None, None, None, plain.dense / 1e6)] * 2
+        found = {
+            name: dict(zip(FORMS, row, strict=True))
+            for name, *row in zip(_EVENTS, *of_spikes, *of_numbers, strict=True)
+        }
+        return found | {
+            "MAC + AC": self.energies(steps, memory=False),
+            "+ memory": self.energies(steps),
+        }
+
+    def cheapest(self) -> list[tuple[int, str]]:
+        """Return which form is cheapest, as ``(first T, form)``, for T from 1 to 256."""
+        turns: list[tuple[int, str]] = []
+        for steps in range(1, 257):
+            energies = self.energies(steps)
+            best = min(energies, key=energies.get)
+            if not turns or turns[-1][1] != best:
+                turns.append((steps, best))
+        return turns
 
     def _costs(self, bits: int) -> Costs:
         """Prices of whole numbers of some bits with weights of 8, or of floats (0 bits)."""
@@ -109,7 +165,7 @@ class EnergyExplorer(Explorer):
         return Costs(self.multiply * bits / 8 + self.add, self.add, word / 4, word, word)
 
     def fallback(self) -> str:
-        """The four energies of the chosen network at several T."""
+        """The four energies of the chosen network at several T, and every account at this T."""
         shown = (1, 2, 4, 8, 16, 32, 64, 128, 256)
         columns = [self.energies(T) for T in shown]
         rows = [[name, *(f"{column[name]:.3g}" for column in columns)] for name in columns[0]]
@@ -117,7 +173,16 @@ class EnergyExplorer(Explorer):
             f"{self.network}, masked {self.ratio}: energy of one image in µJ; "
             f"the spiking network computes with {self.arithmetic}"
         )
-        return table(title, ["form", *(f"T = {T}" for T in shown)], rows)
+        energies = table(title, ["form", *(f"T = {T}" for T in shown)], rows)
+        accounts = [
+            [name, *("" if v is None else f"{v:.3g}" for v in row.values())]
+            for name, row in self.accounts(self.steps).items()
+        ]
+        title = (
+            f"Every account at T = {self.steps}: Eq. 10 in M α W, spikes delivered in a step in "
+            "thousands, operations in millions, energies in µJ"
+        )
+        return energies + table(title, ["account", *FORMS], accounts)
 
     def __repr__(self) -> str:
         return f"EnergyExplorer({', '.join(self.traces)}; steps={self.steps})"

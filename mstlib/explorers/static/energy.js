@@ -5,6 +5,8 @@
   const FORMS = ["spikes, unmasked", "spikes, masked", "numbers of b bits", "floats"];
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green", "mst-ink mst-dotted"];
   const BARS = ["mst-blue", "mst-red mst-hollow", "mst-green", "mst-ink mst-hollow"];
+  const ACCOUNTS = ["Eq. 10, step", "Eq. 10, run", "delivered", "operations", "MAC + AC", "+ memory"];
+  const COLUMNS = ["unmasked", "masked", "b bits", "floats"];
   const PARTS = ["multiply", "add", "weights", "states", "sent"];
   const LAST = 256;
 
@@ -21,7 +23,8 @@
   // mstlib.operations.Totals.energy_of_numbers, in microjoules, by part
   function ofNumbers(c, bits, cost) {
     return [
-      (c.dense + c.entry_macs) * cost.mac, c.entry_adds * cost.ac, c.dense * cost.weight, 0, (2 * c.neurons * bits * cost.word) / 32,
+      (c.dense + c.entry_macs) * cost.mac, c.entry_adds * cost.ac, c.dense * cost.weight, 0,
+      (2 * c.neurons * bits * cost.word) / 32,
     ].map((picojoules) => 1e-6 * picojoules);
   }
 
@@ -32,10 +35,15 @@
     return { mac: (s.multiply * bits) / 8 + s.add, ac: s.add, weight: word / 4, word };
   }
 
+  // The counts without masks, and with those chosen.
+  function traced(s) {
+    const ratios = s.traces[s.network], plain = Object.values(ratios)[0];
+    return [plain, ratios[s.ratio] || plain];
+  }
+
   // The parts of each form after some steps.
   function energies(s, steps) {
-    const ratios = s.traces[s.network];
-    const plain = Object.values(ratios)[0], masked = ratios[s.ratio] || plain;
+    const [plain, masked] = traced(s);
     const spikes = prices(s, s.arithmetic === "floats" ? 0 : 8), bits = bitsFor(steps);
     return [
       ofSpikes(plain, steps, spikes), ofSpikes(masked, steps, spikes),
@@ -44,7 +52,35 @@
   }
 
   const sum = (values) => values.reduce((a, b) => a + b, 0);
-  const brief = (v) => (v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v >= 0.01 || v === 0 ? v.toFixed(2) : v.toPrecision(1));
+  // One row for each account, one column for each form; null where a form has no such account.
+  function accounts(s, steps) {
+    const [plain, masked] = traced(s), free = { ...s, memory: 0 };
+    const both = (f) => [f(plain), f(masked)];
+    return [
+      [...both((c) => c.emitted / 1e3), null, null],
+      [...both((c) => (steps * c.emitted) / 1e3), null, null],
+      [...both((c) => c.delivered / 1e3), null, null],
+      [...both((c) => (steps * c.synaptic) / 1e6), plain.dense / 1e6, plain.dense / 1e6],
+      energies(free, steps).map(sum),
+      energies(s, steps).map(sum),
+    ];
+  }
+
+  // The cheapest form for T = 1, 2, …: [[first T, form], …]
+  function cheapest(s) {
+    const turns = [];
+    for (let T = 1; T <= LAST; T++) {
+      const totals = energies(s, T).map(sum), best = totals.indexOf(Math.min(...totals));
+      if (!turns.length || turns[turns.length - 1][1] !== best) turns.push([T, best]);
+    }
+    return turns;
+  }
+
+  function brief(v) {
+    if (v >= 100) return v.toFixed(0);
+    if (v >= 10) return v.toFixed(1);
+    return v >= 1 || v === 0 ? v.toFixed(2) : String(Number(v.toPrecision(3)));
+  }
 
   function render({ model, el }) {
     const names = ["traces", "network", "ratio", "steps", "arithmetic", "add", "multiply", "memory"];
@@ -55,64 +91,101 @@
       select(model, "network", { label: "Network", options: networks }),
       choice(model, "ratio", { label: "Masked", options: ratios.map((r) => [r, r]) }),
       slider(model, "steps", { label: "Steps T", min: 0, max: 8, read: (T) => Math.log2(T), write: (k) => 2 ** k }),
-      choice(model, "arithmetic", { label: "Spikes add", options: [["floats", "floats"], ["whole numbers", "whole numbers"]] }),
+      choice(model, "arithmetic", {
+        label: "Spikes add", options: [["floats", "floats"], ["whole numbers", "whole numbers"]],
+      }),
       slider(model, "add", { label: "Add, 32 bits", min: 0, max: 1, step: 0.01, show: picojoules }),
       slider(model, "multiply", { label: "Multiply, 8 × 8 bits", min: 0, max: 2, step: 0.02, show: picojoules }),
       slider(model, "memory", { label: "Move 64 bits (0: free)", min: 0, max: 100, step: 1, show: picojoules }),
     ];
     const over = plot({
       title: "Energy of one image against T", height: 270,
-      items: FORMS.map((text, k) => ({ mark: "line", style: STYLES[k], text })),
+      items: [
+        ...FORMS.map((text, k) => ({ mark: "line", style: STYLES[k], text })),
+        { mark: "line", style: "mst-purple mst-dashdot", text: "upright: the cheapest flips" },
+      ],
     });
     const bars = plot({ title: "", height: 230 });
-    const parts = plot({ title: "What it is spent on, in µJ", height: 220 });
-    parts.root.classList.add("mst-wide");
+    const table = plot({ title: "", height: 250 });
+    const parts = plot({ title: "What the energy is spent on, in µJ", height: 220 });
+    const units = node("p", { class: "mst-note mst-wide" },
+      "Eq. 10 in M α W, its spikes totalled over a step or over the run; spikes delivered in a step, in thousands; " +
+      "operations of one image in millions: synaptic operations of spikes, multiply–accumulates of numbers; " +
+      "MAC + AC and the same with memory in µJ. Shades compare within a row.");
+    for (const panel of [table, parts]) panel.root.classList.add("mst-wide");
 
-    function draw() {
-      const s = Object.fromEntries(names.map((name) => [name, model.get(name)]));
-      const T = s.steps, now = energies(s, T), totals = now.map(sum);
+    function drawCurves(s, now, turns) {
       const stops = powersOfTwo(LAST).map(([v]) => v);
-      const curves = stops.map((t) => energies(s, t).map(sum));
-      const all = curves.flat().filter((v) => v > 0).concat(1e-3);
-      const from = Math.floor(Math.log10(Math.min(...all.slice(0, -1), 1e3))), to = Math.ceil(Math.log10(Math.max(...all)));
-      const tens = Array.from({ length: to - from + 1 }, (_, k) => [10 ** (from + k), String(Number((10 ** (from + k)).toPrecision(1)))]);
+      const curves = stops.map((T) => energies(s, T).map(sum));
+      const all = curves.flat().filter((v) => v > 0);
+      const from = Math.floor(Math.log10(Math.min(...all, 1e3))), to = Math.ceil(Math.log10(Math.max(...all, 1e-3)));
+      const power = (k) => Number((10 ** k).toPrecision(1));
+      const tens = Array.from({ length: to - from + 1 }, (_, k) => [power(from + k), String(power(from + k))]);
+      const ends = (k) => `${brief(curves[0][k])} and ${brief(curves[curves.length - 1][k])}`;
       const c = over.frame({
         x: { from: 1, to: LAST, log: true, ticks: powersOfTwo(LAST), label: "steps T (logarithmic)" },
         y: { from: 10 ** from, to: 10 ** to, log: true, ticks: tens, label: "µJ (logarithmic)" },
-        label: `Energy against T. At T = 1 and T = ${LAST}: ` +
-          FORMS.map((f, k) => `${f} ${brief(curves[0][k])} and ${brief(curves[curves.length - 1][k])}`).join("; ") + " microjoules.",
+        label: `Energy against T. At T = 1 and T = ${LAST}: ` + FORMS.map((f, k) => `${f} ${ends(k)}`).join("; ") +
+          ` microjoules. The cheapest: ${turns.map(([T, k]) => `${FORMS[k]} from T = ${T}`).join(", ")}.`,
       });
+      for (const [T] of turns.slice(1)) c.down(T, "mst-purple mst-dashdot");
       FORMS.forEach((_, k) => {
-        const points = stops.map((t, i) => [t, curves[i][k]]).filter(([, v]) => v > 0);
-        c.line(points, STYLES[k]);
-        if (totals[k] > 0) c.dot(T, totals[k], STYLES[k].split(" ")[0], 5);
+        c.line(stops.map((T, i) => [T, curves[i][k]]).filter(([, v]) => v > 0), STYLES[k]);
+        if (now[k] > 0) c.dot(s.steps, now[k], STYLES[k].split(" ")[0], 5);
       });
+    }
 
-      bars.heading.textContent = `Energy of one image at T = ${T}`;
+    // The cheapest on top, so that the order itself turns.
+    function drawRanking(T, now) {
+      const order = FORMS.map((_, k) => k).sort((i, j) => now[i] - now[j]);
+      bars.heading.textContent = `Ranking at T = ${T}, cheapest first`;
       const b = bars.frame({
-        x: { from: 0, to: 1.35 * Math.max(...totals) || 1, label: "µJ" },
-        y: bands(FORMS),
-        label: `At T = ${T}: ` + FORMS.map((f, k) => `${f} ${brief(totals[k])} µJ`).join(", ") + ".",
+        x: { from: 0, to: 1.35 * Math.max(...now) || 1, label: "energy of one image (µJ)" },
+        y: bands(order.map((k) => FORMS[k])),
+        label: `At T = ${T}, cheapest first: ${order.map((k) => `${FORMS[k]} ${brief(now[k])} µJ`).join(", ")}.`,
       });
-      FORMS.forEach((_, k) => b.bar(totals[k], k, brief(totals[k]), BARS[k]));
+      order.forEach((k, row) => b.bar(now[k], row, brief(now[k]), BARS[k]));
+      return order;
+    }
 
+    function drawTable(rows, T) {
+      table.heading.textContent = `Every account of the same trace, T = ${T}`;
+      const said = rows.map((row, k) => `${ACCOUNTS[k]}: ` +
+        row.flatMap((v, i) => (v === null ? [] : [`${FORMS[i]} ${brief(v)}`])).join(", "));
+      const c = table.frame({ x: bands(COLUMNS), y: bands(ACCOUNTS), label: `${said.join(". ")}.` });
+      rows.forEach((row, k) => row.forEach((v, i) => {
+        if (v !== null) c.cell(i, k, v / (Math.max(...row) || 1), brief(v), "mst-blue");
+      }));
+    }
+
+    function drawParts(now) {
       const top = Math.max(...now.flat()) || 1;
-      const h = parts.frame({
+      const c = parts.frame({
         x: bands(PARTS), y: bands(FORMS),
         label: FORMS.map((f, k) => `${f}: ` + PARTS.map((p, i) => `${p} ${brief(now[k][i])}`).join(", ")).join(". "),
       });
-      FORMS.forEach((_, k) => PARTS.forEach((_, i) => h.cell(i, k, now[k][i] / top, brief(now[k][i]), "mst-blue")));
-
-      const best = totals.indexOf(Math.min(...totals));
-      const wins = stops.filter((_, i) => curves[i][0] < curves[i][2]);
-      return `T = ${T}, b = ${bitsFor(T)} bits: least with ${FORMS[best]}, ${brief(totals[best])} µJ. ` +
-        `Masking ${s.ratio} changes the spiking network's energy by ${(100 * (totals[1] / totals[0] - 1 || 0)).toFixed(1).replace("-", "−")} %. ` +
-        (wins.length ? `Unmasked spikes beat the b-bit network up to T = ${Math.max(...wins)}.` : "Spikes beat the b-bit network at no T.");
+      FORMS.forEach((_, k) => PARTS.forEach((_part, i) =>
+        c.cell(i, k, now[k][i] / top, brief(now[k][i]), "mst-blue")));
     }
 
-    const body = [node("div", { class: "mst-panels" }, over.root, bars.root, parts.root)];
+    function draw() {
+      const s = Object.fromEntries(names.map((name) => [name, model.get(name)]));
+      const T = s.steps, now = energies(s, T), totals = now.map(sum), turns = cheapest(s);
+      drawCurves(s, totals, turns);
+      const [first, second] = drawRanking(T, totals);
+      drawTable(accounts(s, T), T);
+      drawParts(now);
+      const saved = (100 * (totals[1] / totals[0] - 1 || 0)).toFixed(1).replace("-", "−");
+      const flips = turns.slice(1).map(([at, k], i) => `at T = ${at} from ${FORMS[turns[i][1]]} to ${FORMS[k]}`);
+      return `T = ${T}, b = ${bitsFor(T)} bits. Cheapest now: ${FORMS[first]}, ${brief(totals[first])} µJ, then ` +
+        `${FORMS[second]}, ${brief(totals[second])} µJ. ` +
+        (flips.length ? `The cheapest flips ${flips.join(" and ")}. ` : `It is so at every T to ${LAST}. `) +
+        `Masking ${s.ratio} changes the energy of spikes by ${saved}\u00a0%.`;
+    }
+
+    const body = [node("div", { class: "mst-panels" }, over.root, bars.root, table.root, units, parts.root)];
     return explorer({ model, el, watch: names, controls, body, draw });
   }
 
-  root.mstExplorers.views.energy = { render, energies, bitsFor };
+  root.mstExplorers.views.energy = { render, energies, bitsFor, accounts, cheapest };
 })(globalThis);
