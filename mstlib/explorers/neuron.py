@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import traitlets
+from torch import Tensor
 
 from mstlib.explorers.base import STYLE, Explorer, Number, module, table
 from mstlib.neurons import RESETS, integrate_and_fire
@@ -60,6 +61,13 @@ class NeuronExplorer(Explorer):
             time=time,
             **widget,
         )
+
+    @property
+    def run(self) -> tuple[Tensor, Tensor]:
+        """Spikes and potentials at the present settings, ``(T,)`` each, in float64."""
+        current = torch.full((self.steps,), self.current, dtype=torch.float64)
+        v0 = self.start * self.threshold
+        return integrate_and_fire(current, self.threshold, v0, self.reset)
 
     def fallback(self) -> str:
         """Spikes and rate of both resets at currents around the chosen one."""

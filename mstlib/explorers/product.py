@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mstlib.explorers.base import STYLE, Explorer, Number, module, table
 from mstlib.neurons import integrate_and_fire
+
+
+class Products(NamedTuple):
+    """Two spike trains, and after each step the two means; ``(T,)`` each, in float64.
+
+    Attributes:
+        q: Spikes of the query neuron.
+        k: Spikes of the key neuron.
+        mean: Mean of the products q·k so far.
+        wanted: Product of the means of q and of k so far.
+    """
+
+    q: Tensor
+    k: Tensor
+    mean: Tensor
+    wanted: Tensor
 
 
 class ProductExplorer(Explorer):
@@ -50,15 +67,21 @@ class ProductExplorer(Explorer):
             rate_q=rate_q, rate_k=rate_k, start_q=start_q, start_k=start_k, steps=steps, **widget
         )
 
-    def fallback(self) -> str:
-        """Both means at a few numbers of steps up to T."""
+    @property
+    def run(self) -> Products:
+        """The two trains at the present settings, and what their products come to."""
         rates = torch.tensor([self.rate_q, self.rate_k], dtype=torch.float64)
         starts = torch.tensor([self.start_q, self.start_k], dtype=torch.float64)
         q, k = integrate_and_fire(rates.expand(self.steps, 2), 1.0, starts)[0].unbind(1)
-        rows = []
+        steps = torch.arange(1, self.steps + 1)
+        wanted = q.cumsum(0) * k.cumsum(0) / steps**2
+        return Products(q, k, (q * k).cumsum(0) / steps, wanted)
+
+    def fallback(self) -> str:
+        """Both means at a few numbers of steps up to T."""
+        run, rows = self.run, []
         for steps in sorted({min(8 * 4**i, self.steps) for i in range(4)}):
-            together = (q * k)[:steps].mean()
-            wanted = q[:steps].mean() * k[:steps].mean()
+            together, wanted = run.mean[steps - 1], run.wanted[steps - 1]
             rows.append([steps, *(f"{x + 0:.3f}" for x in (together, wanted, together - wanted))])
         return table(
             f"Two neurons with rates {self.rate_q:g} and {self.rate_k:g}, started at "

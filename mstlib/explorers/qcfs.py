@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mstlib.explorers.base import STYLE, Explorer, Number, module, table
 from mstlib.neurons import integrate_and_fire
 from mstlib.qcfs import qcfs
+
+_POINTS = 700  # as many as the view draws
+
+
+class Stairs(NamedTuple):
+    """QCFS and the neuron's output θN/T at the same inputs, ``(inputs,)`` each, in float64."""
+
+    inputs: Tensor
+    activation: Tensor
+    rate: Tensor
 
 
 class QCFSExplorer(Explorer):
@@ -46,15 +57,23 @@ class QCFSExplorer(Explorer):
     ) -> None:
         super().__init__(threshold=threshold, levels=levels, steps=steps, start=start, **widget)
 
+    @property
+    def run(self) -> Stairs:
+        """Both staircases at the present settings, from θ/4 below zero to θ/4 above θ."""
+        # Off the round numbers, where floats would decide whether a stair has been reached.
+        place = (torch.arange(_POINTS, dtype=torch.float64) + 0.414) / _POINTS
+        return self._stairs((1.5 * place - 0.25) * self.threshold)
+
+    def _stairs(self, z: Tensor) -> Stairs:
+        start = self.start * self.threshold
+        spikes, _ = integrate_and_fire(z.expand(self.steps, -1), self.threshold, start)
+        activation = qcfs(z, self.threshold, self.levels)
+        return Stairs(z, activation, self.threshold * spikes.mean(0))
+
     def fallback(self) -> str:
         """Both outputs at a few inputs from below zero to above θ."""
         fractions = torch.tensor([-0.2, 0.13, 0.31, 0.49, 0.67, 0.85, 1.2], dtype=torch.float64)
-        z = fractions * self.threshold
-        activation = qcfs(z, self.threshold, self.levels)
-        spikes, _ = integrate_and_fire(
-            z.repeat(self.steps, 1), self.threshold, self.start * self.threshold
-        )
-        rate = self.threshold * spikes.mean(0)
+        z, activation, rate = self._stairs(fractions * self.threshold)
         rows = [
             [f"{x:.3f}", f"{a:.3f}", f"{r:.3f}", f"{r - a:.3f}"]
             for x, a, r in zip(z.tolist(), activation.tolist(), rate.tolist(), strict=True)

@@ -112,12 +112,25 @@ class SaliencyExplorer(Explorer):
                 for name in networks
             },
             times=times,
-            network=_known("network", networks[0] if network is None else network, networks),
-            layer=_known("layer", layers[0] if layer is None else layer, layers),
-            image=_known("image", image, range(1, len(scenes) + 1)),
-            time=_known("time", time, range(len(times))),
+            network=networks[0] if network is None else network,
+            layer=layers[0] if layer is None else layer,
+            image=image,
+            time=time,
             **widget,
         )
+
+    @traitlets.validate("network", "layer", "image", "time")
+    def _check_choice(self, proposal: dict) -> str | int:
+        name, value = proposal["trait"].name, proposal["value"]
+        allowed = {
+            "network": list(self.maps),
+            "layer": list(self.cam),
+            "image": range(1, len(self.scenes) + 1),
+            "time": range(len(self.times)),
+        }[name]
+        if value not in allowed:
+            raise traitlets.TraitError(f"{name} must be among {list(allowed)}, not {value!r}")
+        return value
 
     def fallback(self) -> str:
         """What each map of the chosen image and layer gives to the target and to the cue."""
@@ -186,9 +199,3 @@ def _whole(what: str, places: Sequence[float]) -> list[int]:
     if not all(math.isfinite(v) and v >= 0 for v in places):
         raise traitlets.TraitError(f"{what}: a map must be finite and not negative")
     return [round(_TOP * v / (max(places) or 1)) for v in places]
-
-
-def _known(what: str, value: Any, allowed: Sequence) -> Any:
-    if value not in allowed:
-        raise traitlets.TraitError(f"{what} must be among {list(allowed)}, not {value!r}")
-    return value
