@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import engine_golden
 import numpy as np
 import pytest
 import torch
@@ -132,3 +133,19 @@ def test_a_failed_export_leaves_no_half(tmp_path):
     with pytest.raises(ValueError, match="cannot run in a page"):
         web.write(tmp_path / "new", ["mst-digits", "mst-nothing"])
     assert not (tmp_path / "new").exists()
+
+
+def test_golden_intermediates_of_the_scripts_are_current():
+    stored, made = json.loads(engine_golden.PATH.read_text()), engine_golden.everything()
+    assert stored["options"] == made["options"]
+    assert set(stored["networks"]) == set(made["networks"])
+    for name, one in stored["networks"].items():
+        old, new = (
+            engine_golden.weights(each["networks"][name]["script"]) for each in (stored, made)
+        )
+        assert list(old) == list(new)
+        assert all(old[k] == pytest.approx(new[k], rel=1e-4, abs=1e-6) for k in old)
+        again = engine_golden.golden(name, one["script"])
+        assert np.array(one["logits"]) == pytest.approx(np.array(again["logits"]), abs=1e-9)
+        for what in ("pixels", "emitted", "delivered", "additions", "spikes"):
+            assert one[what] == again[what], (name, what)

@@ -399,7 +399,8 @@
         this.from = new Int32Array(this.joined.length);
         for (let to = 0; to < this.from.length; to++) {
           const c = to % width, quarter = Math.floor(to / width) % 4, token = Math.floor(to / width / 4);
-          const row = 2 * Math.floor(token / half) + (quarter % 2), column = 2 * (token % half) + Math.floor(quarter / 2);
+          const row = 2 * Math.floor(token / half) + (quarter % 2);
+          const column = 2 * (token % half) + Math.floor(quarter / 2);
           this.from[to] = (row * side + column) * width + c;
         }
       }
@@ -460,7 +461,8 @@
             shift: i % 2 && window < tokens ? Math.floor(window / 2) : 0,
             softmax: config.attention === "softmax", residual: config.residual, site: 5 * (before + i),
           }));
-          const merging = s < config.depths.length - 1 ? new Merging(get, `layers.${s}.downsample`, tokens, width) : null;
+          const last = s === config.depths.length - 1;
+          const merging = last ? null : new Merging(get, `layers.${s}.downsample`, tokens, width);
           return { blocks, merging, x: new Float64Array(tokens * tokens * width), width };
         });
         this.head = get.linear("head", 1);
@@ -508,7 +510,9 @@
       // A run to be taken step by step; `run` takes all of them. A mask depends on the seed, and on
       // the number of the image among those shown together: 0 for one that is shown alone.
       start({ pixels, steps, masking = {}, seed = 0, image = 0, until = null, record = [], watch = null }) {
-        if (!(Number.isInteger(steps) && steps >= 1)) throw new Error(`steps must be a whole number >= 1, not ${steps}`);
+        if (!(Number.isInteger(steps) && steps >= 1)) {
+          throw new Error(`steps must be a whole number >= 1, not ${steps}`);
+        }
         for (const kind of ["attention", "mlp"]) {
           const ratio = masking[kind] ?? 0;
           if (!(ratio >= 0 && ratio < 1)) throw new Error(`the ${kind} mask ratio must be in [0, 1), not ${ratio}`);

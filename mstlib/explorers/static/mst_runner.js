@@ -9,11 +9,11 @@
   const { engine } = shared;
 
   // Holds networks and answers requests; the worker runs the text of this function.
-  function makeDesk(engine) {
+  function makeDesk(core) {
     const networks = {}, unmasked = new Map();
 
     function add(name, model) {
-      networks[name] = engine.network(model);
+      networks[name] = core.network(model);
       const { in_channels: channels, image_size: size } = networks[name].config;
       // Once for nothing: a browser compiles what it has seen run.
       networks[name].run({ pixels: new Float64Array(channels * size * size).fill(1), steps: 8 });
