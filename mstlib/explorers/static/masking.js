@@ -41,7 +41,8 @@
         x: { from: 0, to: 1, label: "mask ratio p", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
         y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((a) => [a, percent(a, 0)]) },
         label: `Accuracy of ${network} with masks in the ${place}: ` +
-          all.map((p) => `${percent(p.accuracy)} at ${percent(p.ratio, 0)}, with A = 0 ${percent(p.scores)}`).join("; ") + ".",
+          all.map((p) => `${percent(p.accuracy)} at ${percent(p.ratio, 0)}, with A = 0 ${percent(p.scores)}`)
+            .join("; ") + `. Your ratio: ${percent(now.ratio, 0)}.`,
       });
       c.across(control.accuracy, "mst-green mst-dotted");
       c.line(all.map((p) => [p.ratio, p.scores]), "mst-red mst-dashed");

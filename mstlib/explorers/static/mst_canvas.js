@@ -86,8 +86,8 @@
       context.fillRect(0, 0, canvas.width, canvas.height);
       context.fillStyle = LINES;
       for (let k = 1; k < FIELDS; k++) {
-        context.fillRect(k * FIELD * ZOOM, 0, 1, canvas.height);
-        context.fillRect(0, k * FIELD * ZOOM, canvas.width, 1);
+        context.fillRect(k * FIELD * ZOOM, 0, 2, canvas.height);
+        context.fillRect(0, k * FIELD * ZOOM, canvas.width, 2);
       }
       context.fillStyle = INK;
       cells.forEach((inked, k) => {

@@ -61,7 +61,7 @@
       root: node("div", { class: "mst-panel" }, table,
         node("p", { class: "mst-note" }, "For one picture and all steps; k: thousand, M: million. A synaptic " +
           "operation is an addition that a spike causes. Energy: 4.6 pJ a multiplication, 0.9 pJ an addition, " +
-          "memory not counted.")),
+          "memory not counted. Times wander from run to run.")),
       paint(rows) {
         body.replaceChildren(...rows.map(([name, now, reference]) => {
           const share = reference ? now / reference : 1;
@@ -104,7 +104,7 @@
       slider(model, "steps", { label: "Time steps T", min: 1, max: 64 }),
       slider(model, "seed", { label: "Seed of the masks", min: 0, max: 999 }),
     ];
-    const time = timeline(model, "time", { label: "Cursor: step", last: () => model.get("steps") });
+    const time = timeline(model, "time", { label: "Cursor", last: () => model.get("steps") });
     const step = node("button", { type: "button", class: "mst-button", ...KEEP_KEYS }, "Step");
     step.addEventListener("click", () => {
       const next = cursor() === model.get("steps") ? 1 : cursor() + 1;
@@ -162,7 +162,8 @@
         y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((a) => [a, percent(a)]) },
         label: curves.attention ? `Accuracy of ${model.get("network")}. Masks in the attention: ` +
           `${said(inAttention, "accuracy")}; with A = 0: ${said(inAttention, "scores")}. Masks in the MLPs: ` +
-          `${said(inMlp, "accuracy")}.` : "No accuracy was measured for this network.",
+          `${said(inMlp, "accuracy")}. You are at ${percent(where.attention)} and ${percent(where.mlp)}.`
+          : "No accuracy was measured for this network.",
       });
       c.line(inAttention.map((p) => [p.ratio, p.scores]), "mst-red mst-dashed");
       c.line(inMlp.map((p) => [p.ratio, p.accuracy]), "mst-green mst-dotted");
@@ -229,7 +230,7 @@
         x: { from: 0, to: steps + 1, label: "time step" },
         y: { ...bands(rows.map(() => "")), label: `${rows.length} of ${neurons} neurons, the busiest on top` },
         label: `Spikes of ${rows.length} neurons of ${names.get(name)} in ${steps} steps: ${delivered.length} ` +
-          `delivered, ${dropped.length} struck out.`,
+          `delivered, ${dropped.length} struck out. The cursor is at step ${cursor()}.`,
       });
       f.strokes(delivered, "mst-blue");
       f.strokes(dropped, "mst-red mst-faint");
@@ -244,7 +245,7 @@
       panel.paint({
         rows: side, columns: side, values: now.map((value) => value / highest), range: ["0", fixed(highest, 2)],
         label: `${what} after step ${cursor()}, ${side} by ${side} tokens: ` + (total(now) === 0 ? "nothing yet."
-          : `highest, ${fixed(now[peak], 2)}, in row ${Math.floor(peak / side) + 1}, column ${(peak % side) + 1}.`),
+          : `highest, ${fixed(now[peak], 3)}, in row ${Math.floor(peak / side) + 1}, column ${(peak % side) + 1}.`),
       });
     }
 
@@ -253,7 +254,7 @@
       const means = runs.runningMeans(masked.logits), T = means.length;
       const of = (run) => runs.ranking(runs.runningMeans(run.logits)[T - 1])[0];
       seen.paint({ ...answer.picture, pixels: runs.bytes(answer.picture.pixels) },
-        label === null ? "Your drawing, as the network sees it." : `A test picture of class ${classes[label]}.`);
+        `${chosen()}, ${answer.picture.side} by ${answer.picture.side} pixels.`);
       table.paint(costs(masked, unmasked, T));
       drawLogits(answer, means);
       const all = decode(answer);
@@ -278,13 +279,17 @@
     const more = node("div", { class: "mst-controls mst-more" },
       node("div", { class: "mst-timeline" }, time.root, step), layer.root, block.root);
     const waiting = [seen.root, table.root, inside];
+    for (const image of waiting.flatMap((panel) => [...panel.querySelectorAll("[role=img]")])) {
+      image.setAttribute("aria-label", "Nothing to see yet.");
+    }
 
     function draw() {
       const answer = model.get("answer"), fresh = Boolean(answer) && answer.key === request();
       drawing.root.hidden = !about().drawable;
       for (const panel of waiting) {
-        panel.classList.toggle("mst-pending", !answer);
-        panel.classList.toggle("mst-stale", Boolean(answer) && !fresh);
+        panel.hidden = !answer;
+        panel.classList.toggle("mst-stale", !fresh);
+        panel.setAttribute("aria-busy", String(!fresh));
       }
       const places = [[model.get("ratio"), "the attention"], [model.get("mlp_ratio"), "the MLPs"]];
       const masks = places.filter(([p]) => p > 0);
