@@ -140,11 +140,9 @@ def test_golden_intermediates_of_the_scripts_are_current():
     assert stored["options"] == made["options"]
     assert set(stored["networks"]) == set(made["networks"])
     for name, one in stored["networks"].items():
-        old, new = (
-            engine_golden.weights(each["networks"][name]["script"]) for each in (stored, made)
-        )
+        old, new = map(engine_golden.weights, (one["script"], made["networks"][name]["script"]))
         assert list(old) == list(new)
-        assert all(old[k] == pytest.approx(new[k], rel=1e-4, abs=1e-6) for k in old)
+        assert all(torch.allclose(old[k], new[k], rtol=1e-4, atol=1e-6) for k in old)
         again = engine_golden.golden(name, one["script"])
         assert np.array(one["logits"]) == pytest.approx(np.array(again["logits"]), abs=1e-9)
         for what in ("pixels", "emitted", "delivered", "additions", "spikes"):
