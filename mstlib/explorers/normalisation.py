@@ -23,7 +23,7 @@ class NormalisationExplorer(Explorer):
             spiking one, and for each T the distance of the two in units of θ. Every norm has the
             same layers.
         steps: The T's, increasing.
-        norm: The norm shown at first; by default the first.
+        norm: The norm that stands first; by default the first. The others stand beside it.
         layer: The layer shown at first; by default the first.
         T: One of the steps; by default the last.
 

@@ -1,7 +1,8 @@
-// LayerNorm against BatchNorm: how the values of a spiking layer are spread as the steps go by.
+// LayerNorm against BatchNorm, side by side: how the values of a spiking layer are spread as the
+// steps go by, and how far that is from the trained network.
 (function (root) {
   "use strict";
-  const { node, choice, select, slider, plot, bands, explorer, fixed } = root.mstExplorers.parts;
+  const { node, select, slider, plot, legend, bands, explorer, fixed } = root.mstExplorers.parts;
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green mst-dotted"];
 
   // The names of the levels k/L of θ, from 0 to θ.
@@ -14,36 +15,34 @@
     const steps = model.get("steps"), profiles = model.get("profiles");
     const norms = Object.keys(profiles);
     const controls = [
-      choice(model, "norm", { label: "Norm", options: norms.map((name) => [name, name]) }),
       select(model, "layer", { label: "Layer of neurons", options: Object.keys(profiles[norms[0]]) }),
       slider(model, "T", {
         label: "Steps T", min: 0, max: steps.length - 1,
         read: (T) => steps.indexOf(T), write: (k) => steps[k], show: (T) => String(T),
       }),
     ];
-    const spread = plot({
-      title: "", height: 280,
-      items: [
-        { mark: "box", style: "mst-blue", text: "spiking: average postsynaptic potentials" },
-        { mark: "dot", style: "mst-ink", text: "trained: activations" },
-      ],
-    });
+    const key = legend([
+      { mark: "box", style: "mst-blue", text: "spiking: average postsynaptic potentials" },
+      { mark: "dot", style: "mst-ink", text: "trained: activations" },
+    ]);
+    const spreads = norms.map(() => plot({ title: "", height: 250 }));
     const away = plot({
-      title: "Distance of the two in this layer, against T", height: 280,
+      title: "Distance of the two in this layer, against T", height: 230,
       items: [...norms.map((text, i) => ({ mark: "line", style: STYLES[i % STYLES.length], text })),
         { mark: "dot", style: "mst-ink", text: "your T" }],
     });
 
-    function drawSpread({ ann, snn }, k) {
+    // The norm of the settings comes first.
+    const ordered = () => [model.get("norm"), ...norms.filter((name) => name !== model.get("norm"))];
+
+    function drawSpread(panel, norm, { ann, snn }, k, top) {
       const names = levelNames(ann.length);
-      // One scale for all T, so that only the bars move.
-      const top = Math.max(...ann, ...snn.flat());
-      spread.heading.textContent = `Share of the values near each level, T = ${steps[k]}`;
+      panel.heading.textContent = `${norm}, T = ${steps[k]}`;
       const said = names.map((name, i) => `${name}: ${percent(snn[k][i])}, trained ${percent(ann[i])}`);
-      const c = spread.frame({
-        x: { from: 0, to: 1.22 * top, label: "share of the values of this layer" },
+      const c = panel.frame({
+        x: { from: 0, to: 1.06 * top, label: "share of the values near each level" },
         y: bands(names),
-        label: `Shares of values by level at T = ${steps[k]}. ${said.join("; ")}.`,
+        label: `${norm}: shares of values by level at T = ${steps[k]}. ${said.join("; ")}.`,
       });
       names.forEach((_, i) => {
         c.bar(snn[k][i], i, "", "mst-blue");
@@ -51,7 +50,7 @@
       });
     }
 
-    function drawAway(layer, norm, k) {
+    function drawAway(layer, k) {
       const all = norms.map((name) => profiles[name][layer].distance);
       const top = Math.max(...all.flat(), 1e-3);
       const c = away.frame({
@@ -62,20 +61,23 @@
           `${name}: ${all[i].map((d, j) => `${fixed(d, 3)} at T = ${steps[j]}`).join(", ")}`).join(". "),
       });
       norms.forEach((_, i) => c.line(all[i].map((d, j) => [steps[j], d]), STYLES[i % STYLES.length]));
-      c.dot(steps[k], profiles[norm][layer].distance[k], "mst-ink");
+      for (const norm of norms) c.dot(steps[k], profiles[norm][layer].distance[k], "mst-ink");
     }
 
     function draw() {
-      const norm = model.get("norm"), layer = model.get("layer"), k = steps.indexOf(model.get("T"));
-      const now = profiles[norm][layer];
-      drawSpread(now, k);
-      drawAway(layer, norm, k);
-      const silent = (shares) => percent(shares[0]);
-      return `${norm}, T = ${steps[k]}: distance ${fixed(now.distance[k], 3)} θ. ` +
-        `Values near 0: ${silent(now.snn[k])} in spikes, ${silent(now.ann)} in the trained network`;
+      const layer = model.get("layer"), k = steps.indexOf(model.get("T"));
+      const shown = ordered().map((norm) => [norm, profiles[norm][layer]]);
+      // One scale for both and for all T, so that only the bars move.
+      const top = Math.max(...shown.flatMap(([, one]) => [...one.ann, ...one.snn.flat()]));
+      shown.forEach(([norm, one], i) => drawSpread(spreads[i], norm, one, k, top));
+      drawAway(layer, k);
+      const said = ([norm, { ann, snn, distance }]) => `${norm}: distance ${fixed(distance[k], 3)} θ, ` +
+        `${percent(snn[k][0])} of the values near 0, in the trained network ${percent(ann[0])}`;
+      return `T = ${steps[k]}. ${shown.map(said).join(". ")}`;
     }
 
-    const body = [node("div", { class: "mst-panels" }, spread.root, away.root)];
+    away.root.classList.add("mst-wide");
+    const body = [key, node("div", { class: "mst-panels" }, ...spreads.map((panel) => panel.root), away.root)];
     const watch = ["profiles", "steps", "norm", "layer", "T"];
     return explorer({ model, el, watch, controls, body, draw });
   }
