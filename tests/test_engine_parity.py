@@ -86,7 +86,7 @@ VARIANTS = {
     "as the paper": {"attention": "pure"},
     "as the code": {"residual": "norm", "final_norm": "layer", "mlp_norm": False},
     "one channel, one head": {"in_channels": 1, "heads": (1, 1), "width": 8},
-    "three stages": {"image_size": 32, "depths": (2, 2, 1), "heads": (3, 3, 6)},
+    "three stages": {"image_size": 32, "depths": (4, 2, 1), "heads": (3, 3, 6)},
     "large windows": {"image_size": 32, "window": 4, "patch_size": 2},
 }
 

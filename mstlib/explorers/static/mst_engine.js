@@ -216,22 +216,20 @@
         if (softmax) this.prepareSoftmax(get(`${name}.relative_position_bias_table`), window);
       }
 
-      // Pairs that the shift brought into one window though they are no neighbours. Columns (and
-      // rows) of a shifted window are neighbours unless the map's edge runs between them.
+      // Pairs that the shift brought into one window though they are no neighbours: in the last
+      // window of a row or a column, tokens from before the map's edge and from beyond it.
       pairsApart(side, window, shift) {
-        const { windows, N, order } = this;
-        const wrapped = (place, at) => at < window * (side / window - 1) ? 0 : place < shift ? 2 : 1;
-        const across = side / window, apart = new Uint8Array(windows * N * N);
+        const { windows, N, order } = this, across = side / window, apart = new Uint8Array(windows * N * N);
         if (!shift) return apart;
+        const part = (at, last) => (last ? 1 + Number(at < shift) : 0);
         const region = order.map((token, place) => {
-          const w = Math.floor(place / N), last = side - window;
-          const row = wrapped(Math.floor(token / side), Math.floor(w / across) * window === last ? last : 0);
-          return 3 * row + wrapped(token % side, (w % across) * window === last ? last : 0);
+          const w = Math.floor(place / N);
+          const row = part(Math.floor(token / side), Math.floor(w / across) === across - 1);
+          return 3 * row + part(token % side, w % across === across - 1);
         });
-        for (let w = 0; w < windows; w++) {
-          for (let n = 0; n < N; n++) {
-            for (let m = 0; m < N; m++) apart[(w * N + n) * N + m] = Number(region[w * N + n] !== region[w * N + m]);
-          }
+        for (let pair = 0; pair < apart.length; pair++) {
+          const query = Math.floor(pair / N), key = query - (query % N) + (pair % N);
+          apart[pair] = Number(region[query] !== region[key]);
         }
         return apart;
       }
