@@ -60,9 +60,7 @@ class Troubles:
 
     @staticmethod
     def _note(where: list[str], wrong: bool, what: str) -> None:
-        # The theme asks for fonts ahead of time that it never uses (its icons are drawings);
-        # a browser refuses that on pages opened as files. Nothing is lost.
-        if wrong and not ("file:" in what and "fontawesome" in what):
+        if wrong:
             where.append(what)
 
     def check(self) -> None:
@@ -86,19 +84,29 @@ class Book:
         scheme: str = "http",
         mode: str = "light",
         width: int = 1280,
+        motion: str = "reduce",
+        scripts: bool = True,
         query: str = "",
         strict: bool = True,
     ) -> Iterator[Page]:
-        """Open the page `name` (such as ``book/intro``); fail on close if it misbehaved."""
+        """Open the page `name` (such as ``book/intro``); fail on close if it misbehaved.
+
+        The page is handed over once its equations are set and its explorers run.
+        """
         troubles = Troubles()
         base = self.address if scheme == "http" else HTML.as_uri()
         with self.browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=mode, reduced_motion="reduce"
+            viewport={"width": width, "height": 900},
+            color_scheme=mode,
+            reduced_motion=motion,
+            java_script_enabled=scripts,
         ) as context:
             page = context.new_page()
             troubles.watch(page)
             page.goto(f"{base}/{name}.html{query}")
-            page.evaluate("() => globalThis.MathJax?.startup?.promise.then(() => null)")
+            if scripts:
+                page.evaluate("() => globalThis.MathJax?.startup?.promise.then(() => null)")
+                page.evaluate("() => mstExplorers.start()")
             yield page
         if strict:
             troubles.check()

@@ -44,7 +44,18 @@ function page(widgets, files, { readyState = "complete", globals = {} } = {}) {
       },
     },
   };
-  const context = vm.createContext({ document, URL, reportError: (error) => errors.push(error.message), ...globals });
+  class IntersectionObserver {
+    constructor(tell) {
+      this.tell = tell;
+    }
+    observe(el) {
+      el.near = () => this.tell([{ isIntersecting: true }]);
+      this.tell([{ isIntersecting: false }]);
+    }
+    disconnect() {}
+  }
+  const reportError = (error) => errors.push(error.message);
+  const context = vm.createContext({ document, URL, IntersectionObserver, reportError, ...globals });
   vm.runInContext(source("mst_host"), context, { filename: "mst_host.js" });
   return { context, document, asked, errors, shared: context.mstExplorers };
 }
@@ -93,7 +104,9 @@ test("what a view asks for is there, in its order, before the view draws", async
   await shared.start();
   assert.deepEqual(asked, ["mst_parts.js", "live.js", "engine.js", "runner.js"]);
   assert.deepEqual(errors, []);
-  assert.equal(el.mstModel.get("answer"), 2); // the backend answered for the kernel
+  assert.equal(el.mstModel.get("answer"), null);
+  el.near(); // the reader has scrolled to it
+  assert.equal(el.mstModel.get("answer"), 2); // the backend answers for the kernel
 });
 
 test("a view within the page needs no file, whether it waits in the queue or is there", async () => {

@@ -8,7 +8,8 @@
   const shared = (root.mstExplorers = root.mstExplorers || { views: {}, lastId: 0 });
   const folder = new URL(".", document.currentScript.src);
 
-  // What answers for the kernel: backends[NAME](model) is called once the view NAME is drawn.
+  // What answers for the kernel: backends[NAME](model) is called when a reader comes near the view
+  // NAME, so that nobody waits for a network that is not looked at.
   shared.backends = shared.backends || {};
 
   class PageModel {
@@ -62,6 +63,15 @@
     for (const define of (root.mstExplorerQueue || []).splice(0)) define(shared);
   }
 
+  function whenNear(el, act) {
+    const watch = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watch.disconnect();
+      act();
+    }, { rootMargin: "200px" });
+    watch.observe(el);
+  }
+
   async function run(el) {
     const name = el.dataset.widget;
     const fallback = [...el.childNodes];
@@ -73,7 +83,7 @@
       for (const script of view.scripts || []) await load(`${script}.js`);
       const model = new PageModel(JSON.parse(el.dataset.state));
       view.render({ model, el });
-      if (shared.backends[name]) shared.backends[name](model);
+      if (shared.backends[name]) whenNear(el, () => shared.backends[name](model));
       el.mstModel = model;
     } catch (error) {
       const sentence = document.createElement("p");
