@@ -11,7 +11,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib import data, web
+from mstlib import web
 from mstlib.checkpoints import WEIGHTS, manifest
 from mstlib.convert import SpikingNetwork
 from mstlib.explorers.answers import Watched, layer_names, picture, record, watch
@@ -82,7 +82,7 @@ class NetworkExplorer(Explorer):
     time = Number(None, 0, 64, whole=True, optional=True)
     networks = traitlets.Dict().tag(sync=True)
     layers = traitlets.List().tag(sync=True)
-    answer = traitlets.Dict(None, allow_none=True, read_only=True).tag(sync=True)
+    answer = traitlets.Dict(default_value=None, allow_none=True, read_only=True).tag(sync=True)
 
     def __init__(
         self,
@@ -126,10 +126,9 @@ class NetworkExplorer(Explorer):
         masked = self._watched()
         unmasked = self._watched(ratio=0.0, mlp_ratio=0.0, seed=0)
         if self.drawing:
-            pixels = data.denormalise("digits", web.drawn(self.drawing))[0]
+            pixels, label = web.Pictures("digits", (self.drawing,), (), ()).pixels()[0], None
         else:
-            pixels = pictures.pixels()[self.picture]
-        label = None if self.drawing else pictures.labels[self.picture]
+            pixels, label = pictures.pixels()[self.picture], pictures.labels[self.picture]
         blocks = _network(self.network).net.blocks
         return {
             "key": self.request(),
@@ -241,9 +240,9 @@ def offered(name: str, path: Any = CURVES) -> dict[str, object]:
         place: [
             {
                 "ratio": row["ratio"],
-                "accuracy": round(mean(row["accuracy"]), 4),
-                "sd": round(pstdev(row["accuracy"]), 4),
-                "scores": None if row["scores"] is None else round(mean(row["scores"]), 4),
+                "accuracy": round(mean(row["accuracy"]), 5),
+                "sd": round(pstdev(row["accuracy"]), 5),
+                "scores": None if row["scores"] is None else round(mean(row["scores"]), 5),
             }
             for row in rows
             if row["place"] == place
