@@ -313,3 +313,21 @@ def test_times_are_measured_in_turn_once_the_reader_rests(desk):
 
     masked, unmasked = desk.do(run)
     assert 0 < masked < unmasked
+
+
+def test_the_book_s_example_runs_from_a_file(desk):
+    text = (Path(__file__).parents[1] / "book" / "in_the_page.md").read_text(encoding="utf-8")
+    example = text.split("```html\n")[1].split("```")[0]
+
+    def run() -> list[str]:
+        (desk.folder / "example.html").write_text(f"<!doctype html>{example}", encoding="utf-8")
+        page, said = desk.browser.new_page(), []
+        page.on("console", lambda m: said.append((m.type, m.text)))
+        page.on("pageerror", lambda error: said.append(("error", str(error))))
+        page.goto((desk.folder / "example.html").as_uri())
+        page.close()
+        return said
+
+    ((kind, text),) = desk.do(run)
+    assert kind == "log"
+    assert "neurons: 105984" in text

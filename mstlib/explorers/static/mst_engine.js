@@ -278,19 +278,20 @@
 
       // Q·Kᵀ of spikes: one addition wherever a query and a key have a spike in the same channel.
       multiply(queries, keys) {
-        const { N, d, buckets, scores } = this;
-        buckets.count.fill(0);
+        const { N, d, scores } = this, { list, count } = this.buckets;
+        count.fill(0); // keys by window, head and channel
         for (let e = 0; e < keys.count; e++) {
-          const neuron = keys.list[e], channel = neuron % d, row = Math.floor(neuron / d);
-          const bucket = Math.floor(row / N) * d + channel;
-          buckets.list[bucket * N + buckets.count[bucket]++] = row % N;
+          const neuron = keys.list[e], row = Math.floor(neuron / d);
+          const bucket = Math.floor(row / N) * d + (neuron % d);
+          list[bucket * N + count[bucket]++] = row % N;
         }
         scores.current.fill(0);
         for (let e = 0; e < queries.count; e++) {
           const neuron = queries.list[e], row = Math.floor(neuron / d);
-          const bucket = Math.floor(row / N) * d + (neuron % d), met = buckets.count[bucket];
-          for (let j = 0; j < met; j++) scores.current[row * N + buckets.list[bucket * N + j]] += 1;
-          this.scoreAdditions += met;
+          const bucket = Math.floor(row / N) * d + (neuron % d);
+          const first = bucket * N, end = first + count[bucket];
+          for (let j = first; j < end; j++) scores.current[row * N + list[j]] += 1;
+          this.scoreAdditions += end - first;
         }
         for (let i = 0; i < scores.size; i++) scores.current[i] *= this.scale;
       }
