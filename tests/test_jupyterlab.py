@@ -1,7 +1,7 @@
 """The explorers in JupyterLab: a browser moves them, a real kernel reads and drives them.
 
-One JupyterLab, with settings of its own, serves one notebook whose cells show an explorer of each
-kind. The browser is the system's Chromium, cut off from the network.
+One JupyterLab, with settings of its own, serves a notebook whose cells show an explorer of each
+kind, and the page that makes one. The browser is the system's Chromium, cut off from the network.
 """
 
 import ast
@@ -25,9 +25,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from explorer_samples import explorers
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 HERE = Path(__file__).parent
+MAKES_ONE = HERE.parent / "notebooks" / "A3_make_an_explorer.ipynb"
 VIEWS = list(explorers())
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -138,16 +139,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def write_notebook(path: Path) -> None:
-    """One cell that makes the explorers, one for each that shows it, and an empty one."""
+def write_notebooks(folder: Path) -> None:
+    """One cell that makes the explorers and one for each that shows it; page A3. Both end empty."""
     start = (
         f"import sys\nsys.path.insert(0, {str(HERE)!r})\n"
         "from explorer_samples import explorers\nshown = explorers()"
     )
-    cells = [start, *(f"shown[{view!r}]" for view in VIEWS), ""]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    nbformat.write(notebook, path)
+    cells = [start, *(f"shown[{view!r}]" for view in VIEWS)]
+    every = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    every.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    makes_one = nbformat.read(MAKES_ONE, as_version=4)
+    for notebook, name in ((every, "explorers.ipynb"), (makes_one, MAKES_ONE.name)):
+        notebook.cells.append(nbformat.v4.new_code_cell(""))
+        nbformat.write(notebook, folder / name)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +160,7 @@ def server(tmp_path_factory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("lab")
     work = home / "work"
     work.mkdir()
-    write_notebook(work / "explorers.ipynb")
+    write_notebooks(work)
     for name, text in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
@@ -203,15 +207,25 @@ def server(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def lab(server) -> Iterator[Lab]:
+def browser() -> Iterator[Browser]:
     playwright = in_thread(sync_playwright().start)()
     browser = in_thread(playwright.chromium.launch)(executable_path=CHROMIUM, args=FLAGS)
-    yield in_thread(open_notebook)(browser, server)
+    yield browser
     in_thread(browser.close)()
     in_thread(playwright.stop)()
 
 
-def open_notebook(browser, address: str) -> Lab:
+@pytest.fixture(scope="module")
+def lab(server, browser) -> Lab:
+    return in_thread(open_notebook)(browser, server, "explorers.ipynb", len(VIEWS))
+
+
+@pytest.fixture(scope="module")
+def page_a3(server, browser) -> Lab:
+    return in_thread(open_notebook)(browser, server, MAKES_ONE.name, 1)
+
+
+def open_notebook(browser: Browser, address: str, name: str, explorers_in_it: int) -> Lab:
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, reduced_motion="no-preference"
     )
@@ -220,13 +234,13 @@ def open_notebook(browser, address: str) -> Lab:
     page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
     local = (address, address.replace("http", "ws"), "data:", "blob:")
     page.on("request", lambda r: None if r.url.startswith(local) else faults.append(r.url))
-    page.goto(f"{address}/lab/tree/explorers.ipynb?reset")
+    page.goto(f"{address}/lab/tree/{name}?reset")
     page.wait_for_function(
         """() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel
             ?.status === "idle" """
     )
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    expect(page.locator(".mst-say")).to_have_count(len(VIEWS), timeout=30_000)
+    expect(page.locator(".mst-say")).to_have_count(explorers_in_it, timeout=30_000)
     return Lab(page, faults)
 
 
@@ -310,3 +324,49 @@ def test_the_kernel_hears_the_mouse(lab, view, setting, value):
     heard = ast.literal_eval(lab.run("print(heard)"))
     assert heard[-1] == here != value
     assert lab.faults == []
+
+
+@in_thread
+def test_the_network_answers_from_pytorch(lab):
+    explorer = lab.explorer("network")
+    line = explorer.locator(".mst-say")
+    expect(line).to_contain_text("Answer: ")
+    before, ratio = say(explorer), lab.value("network", "ratio")
+    slider = explorer.locator("[data-setting=ratio]")
+    slider.focus()
+    lab.page.keyboard.press("ArrowRight")
+    moved = lab.value_once("network", "ratio", lambda v: v > ratio)
+    assert moved > ratio
+    expect(line).to_contain_text("Answer: ")  # the kernel has answered
+    assert say(explorer) != before
+
+    lab.run("network = shown['network']\nrun = network.run")
+    assert lab.run("print(type(run).__module__, type(run).__name__)") == "mstlib.simulate Run\n"
+    assert lab.run("print(run.masking.attention == network.ratio, run.seed)") == "True 0\n"
+    same = "print(network.answer['masked']['logits'] == run.logits[:, 0].tolist())"
+    assert lab.run(same) == "True\n"
+    # What the reader sees is the mean of the run's logits.
+    best = ast.literal_eval(lab.run("print(run.logits[:, 0].mean(0).topk(2).values.tolist())"))
+    shown = explorer.get_by_role("img", name=re.compile("Mean logits of")).get_attribute(
+        "aria-label"
+    )
+    numbers = re.search(r"After step \d+: \S+ ([−\d.]+), then \S+ ([−\d.]+)\.$", shown).groups()
+    assert [float(n.replace("−", "-")) for n in numbers] == pytest.approx(best, abs=0.005)
+    assert lab.faults == []
+
+
+@in_thread
+def test_the_explorer_that_page_a3_makes(page_a3):
+    explorer = page_a3.page.locator(".mst-explorer")
+    explorer.scroll_into_view_if_needed()
+    # The page's own cells have moved it: its view follows.
+    assert say(explorer).startswith("With 50 % kept, a current of 0.30 fires 0 times in 64 steps")
+    slider = explorer.get_by_label("Kept from step to step")
+    slider.focus()
+    page_a3.page.keyboard.press("ArrowUp")
+    expect(slider).to_have_value("0.51")
+    assert page_a3.run("print(explorer.keep, heard[-1])") == "0.51 (0.5, 0.51)\n"
+    page_a3.run("explorer.keep = 1")
+    spikes = int(page_a3.run("print(int(explorer.run[0].sum()))"))
+    expect(explorer.locator(".mst-say")).to_contain_text(f"without a leak {spikes} times")
+    assert page_a3.faults == []
