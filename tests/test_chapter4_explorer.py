@@ -77,7 +77,12 @@ def test_it_says_and_draws_the_bias(desk):  # noqa: F811
             32,
             32,
         ]
+        phases = page.locator(".mst-panel").nth(1).locator("svg[role=img]")
+        assert phases.get_attribute("aria-label").endswith(
+            "from −0.250 to 0.250; yours 0.250 at 0.50."
+        )
         page.get_by_label("Start of the key").press("Home")  # out of step: they never meet
+        assert phases.get_attribute("aria-label").endswith("; yours −0.250 at 0.00.")
         assert say(page).endswith("together 0 times. Mean product 0.000, product of means 0.250: "
                                   "bias −0.250")  # fmt: skip
         page.get_by_label("Steps T", exact=True).press("End")

@@ -344,12 +344,18 @@ def test_neuron_is_the_library_s(desk):
 @in_thread
 def test_neuron_says_its_rate_and_follows_every_control(desk):
     with desk.open(static(NeuronExplorer())) as page:
-        assert say(page) == "12 spikes in 40 steps: θN/T = 0.300 for a current of 0.300"
+        assert say(page) == (
+            "12 spikes in 40 steps: θN/T = 0.300 for a current of 0.300. "
+            "With reset to zero: 10 spikes, θN/T = 0.250"
+        )
         page.get_by_label("back to zero").check()
-        assert say(page).startswith("10 spikes in 40 steps: θN/T = 0.250")
+        assert say(page) == (
+            "10 spikes in 40 steps: θN/T = 0.250 for a current of 0.300. "
+            "With soft reset: 12 spikes, θN/T = 0.300"
+        )
         current = page.get_by_label("Current", exact=True)
         current.press("Home")
-        assert say(page) == "0 spikes in 40 steps: θN/T = 0.000 for a current of −0.200"
+        assert say(page).startswith("0 spikes in 40 steps: θN/T = 0.000 for a current of −0.200.")
         current.press("End")
         current.press("ArrowLeft")
         assert current.get_attribute("aria-valuetext") == "1.49"
@@ -365,26 +371,36 @@ def test_neuron_says_its_rate_and_follows_every_control(desk):
 @in_thread
 def test_neuron_draws_what_it_says(desk):
     with desk.open(static(NeuronExplorer())) as page:
-        potential, raster, rate = page.locator(".mst-panel").all()
-        assert potential.locator("svg[role=img] .mst-dot").count() == 12
+        soft, zero, raster, rate = page.locator(".mst-panel").all()
+        assert soft.locator("svg[role=img] .mst-dot").count() == 12
+        assert soft.locator(".mst-bar").count() == 0  # a soft reset throws nothing away
+        assert zero.locator("svg[role=img] .mst-dot").count() == 10
+        # 0.5 → 1.1, and then always from 0 to 1.2: 0.1 and nine times 0.2
+        assert zero.locator(".mst-bar").count() == 10
+        assert "1.90 thrown away" in zero.locator("svg").get_attribute("aria-label")
         assert raster.locator(".mst-spike.mst-blue").count() == 12
         assert raster.locator(".mst-spike.mst-red").count() == 10
         label = rate.locator("svg[role=img]").get_attribute("aria-label")
         assert label.endswith("Your neuron: 0.300 at 0.30.")
-        assert "soft reset" in potential.inner_text()
+        assert "soft reset" in soft.inner_text()
 
 
 @in_thread
 def test_neuron_cursor_looks_at_one_step(desk):
     with desk.open(static(NeuronExplorer())) as page:
-        assert (
-            page.locator(".mst-note").inner_text() == "After step 40: v = 0.500, 12 spikes so far."
+        note = page.locator(".mst-note")
+        assert note.inner_text() == (
+            "After step 40: soft reset v = 0.500, 12 spikes; "
+            "reset to zero v = 0.600, 10 spikes, 1.900 thrown away."
         )
         cursor = page.get_by_label("Cursor")
         for _ in range(35):
             cursor.press("ArrowLeft")
-        # 0.5 + 5 · 0.3 = 2.0: two spikes, nothing left
-        assert page.locator(".mst-note").inner_text() == "After step 5: v = 0.000, 2 spikes so far."
+        # 0.5 + 5 · 0.3 = 2.0: two spikes, nothing left; or one spike, 0.1 lost, and 0.9 since
+        assert note.inner_text() == (
+            "After step 5: soft reset v = 0.000, 2 spikes; "
+            "reset to zero v = 0.900, 1 spike, 0.100 thrown away."
+        )
         assert say(page).startswith("12 spikes in 40 steps")
         cursor.press("End")
         page.get_by_label("Steps T").press("End")
@@ -395,7 +411,7 @@ def test_neuron_cursor_looks_at_one_step(desk):
 def test_a_kernel_drives_the_view(desk):
     with desk.open(static(NeuronExplorer())) as page:
         drive(page, "threshold", 2)
-        assert say(page) == "6 spikes in 40 steps: θN/T = 0.300 for a current of 0.300"
+        assert say(page).startswith("6 spikes in 40 steps: θN/T = 0.300 for a current of 0.300.")
         assert page.get_by_label("Threshold θ").input_value() == "2"
         drive(page, "reset", "zero")
         assert page.get_by_label("back to zero").is_checked()
@@ -528,11 +544,14 @@ def test_staircases_coincide_only_with_as_many_steps_as_levels_from_half(desk, s
     with desk.open(static(QCFSExplorer(levels=size, steps=size))) as page:
         line = page.locator(".mst-panel svg[role=img]").nth(1)
         assert "the two staircases coincide. " in say(page)
+        marks = page.locator(".mst-panel svg[role=img]").first.locator(".mst-fill")
+        assert marks.count() == 0
         assert say(page).endswith("0.0000")
         assert line.get_attribute("aria-label") == "The difference is zero everywhere."
         page.get_by_label("Steps T").press("ArrowRight")
         assert "they differ by up to" in say(page)
         assert say(page).endswith("0.0000")  # the mean stays zero
+        assert marks.count() == 1
         drive(page, "steps", size)
         page.get_by_label("Start v₀").press("Home")
         assert "they differ by up to" in say(page)
