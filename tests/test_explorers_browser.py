@@ -547,7 +547,9 @@ def test_staircases_coincide_only_with_as_many_steps_as_levels_from_half(desk, s
         marks = page.locator(".mst-panel svg[role=img]").first.locator(".mst-fill")
         assert marks.count() == 0
         assert say(page).endswith("0.0000")
-        assert line.get_attribute("aria-label") == "The difference is zero everywhere."
+        assert line.get_attribute("aria-label") == (
+            "The difference is zero everywhere, for inputs from −0.25 to 1.25."
+        )
         page.get_by_label("Steps T").press("ArrowRight")
         assert "they differ by up to" in say(page)
         assert say(page).endswith("0.0000")  # the mean stays zero

@@ -51,7 +51,8 @@
         y: { from: 0, to: 1.02, label: "accuracy", ticks: QUARTERS.map((v) => [v, `${fixed(100 * v, 0)} %`]) },
         label: "Accuracy of the masked students. " +
           all.map(([name, its]) => `${name}: ${listed(its, "accuracy")}. `).join("") +
-          `Teacher of ${model.get("network")}, simply masked: ${listed(rows, "untuned")}.`,
+          `Teacher of ${model.get("network")}, simply masked: ${listed(rows, "untuned")}. ` +
+          `The dot is at p = ${rows[k].ratio}.`,
       });
       c.line(rows.map((r) => [r.ratio, r.untuned]), "mst-ink mst-thin");
       all.forEach(([, its], i) => c.line(its.map((r) => [r.ratio, r.accuracy]), styleOf(i)));

@@ -14,9 +14,10 @@
   }
 
   // Slider stops evenly spaced in log T, eight to a doubling.
-  const stopsUpTo = (last) => [
-    ...new Set(Array.from({ length: Math.floor(8 * Math.log2(last)) + 1 }, (_, k) => Math.round(2 ** (k / 8)))).add(last),
-  ];
+  function stopsUpTo(last) {
+    const stops = Array.from({ length: Math.floor(8 * Math.log2(last)) + 1 }, (_, k) => Math.round(2 ** (k / 8)));
+    return [...new Set(stops).add(last)];
+  }
 
   const percent = (share) => `${fixed(100 * share, 1)} %`;
 
@@ -59,9 +60,11 @@
       const c = accuracy.frame({
         x: { from: 1, to: lastStep(), log: true, ticks: powersOfTwo(lastStep()), label: "steps T (logarithmic)" },
         y: { from: low > 0.5 ? 0.5 : 0, to: 1.02, label: "accuracy",
-          ticks: (low > 0.5 ? [0.5, 0.6, 0.7, 0.8, 0.9, 1] : [0, 0.25, 0.5, 0.75, 1]).map((v) => [v, `${fixed(100 * v, 0)} %`]) },
+          ticks: (low > 0.5 ? [0.5, 0.6, 0.7, 0.8, 0.9, 1] : [0, 0.25, 0.5, 0.75, 1])
+            .map((v) => [v, `${fixed(100 * v, 0)} %`]) },
         label: `Accuracy of the spiking network from ${percent(values[0])} at T = ${steps[0]} to ` +
-          `${percent(values[values.length - 1])} at T = ${lastStep()}; the QCFS network has ${percent(qcfs)}.`,
+          `${percent(values[values.length - 1])} at T = ${lastStep()}; the QCFS network has ${percent(qcfs)}. ` +
+          `At your T = ${steps[k]} it is ${percent(values[k])}.`,
       });
       c.across(qcfs, "mst-green mst-dotted");
       c.line(steps.map((T, i) => [T, values[i]]), "mst-blue");
@@ -83,10 +86,12 @@
         x: { ...bands(steps), label: "steps T" },
         y: bands(names),
         label: `Error of each cause at T = ${steps.join(", ")}. ` +
-          names.map((name, row) => `${name}: ${error[row].map((e) => brief(e)).join(", ")}`).join(". "),
+          names.map((name, row) => `${name}: ${error[row].map((e) => brief(e)).join(", ")}`).join(". ") +
+          `. The frame is at T = ${steps[k]}.`,
       });
       names.forEach((name, row) => steps.forEach((_, column) => {
-        h.cell(column, row, error[row][column] / top, brief(error[row][column], 2), CLASSIC.includes(name) ? "mst-blue" : "mst-red");
+        const value = error[row][column];
+        h.cell(column, row, value / top, brief(value, 2), CLASSIC.includes(name) ? "mst-blue" : "mst-red");
       }));
       h.outline(k, names.length);
       return names.reduce((best, _, row) => (error[row][k] > error[best][k] ? row : best), 0);

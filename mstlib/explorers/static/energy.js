@@ -126,7 +126,8 @@
         x: { from: 1, to: LAST, log: true, ticks: powersOfTwo(LAST), label: "steps T (logarithmic)" },
         y: { from: 10 ** from, to: 10 ** to, log: true, ticks: tens, label: "µJ (logarithmic)" },
         label: `Energy against T. At T = 1 and T = ${LAST}: ` + FORMS.map((f, k) => `${f} ${ends(k)}`).join("; ") +
-          ` microjoules. The cheapest: ${turns.map(([T, k]) => `${FORMS[k]} from T = ${T}`).join(", ")}.`,
+          ` microjoules. The cheapest: ${turns.map(([T, k]) => `${FORMS[k]} from T = ${T}`).join(", ")}. ` +
+          `The dots are at T = ${s.steps}.`,
       });
       for (const [T] of turns.slice(1)) c.down(T, "mst-purple mst-dashdot");
       FORMS.forEach((_, k) => {

@@ -71,7 +71,8 @@
           x: { from: 0, to: steps },
           y: { from: low < 0 ? low - pad : 0, to: high + pad, label: "potential v" },
           label: `Membrane potential with ${NAME[kind]} over ${steps} steps: it starts at ${fixed(v0, 2)} and ends ` +
-            `at ${fixed(run.potentials[steps - 1], 2)}; the threshold is ${fixed(threshold, 2)}${thrown}.`,
+            `at ${fixed(run.potentials[steps - 1], 2)}; the threshold is ${fixed(threshold, 2)}${thrown}.` +
+            (cursor < steps ? ` The cursor is after step ${cursor}.` : ""),
         });
         // Each step climbs from the last potential to its peak; a spike then drops it at once.
         const points = (last) => {
@@ -96,7 +97,8 @@
         x: { from: 0, to: steps, label: "time step" },
         y: bands(["soft", "zero"]),
         label: `Spike raster: ${spikesOf(total(runs.soft.spikes))} with soft reset, ` +
-          `${total(runs.zero.spikes)} with reset to zero.`,
+          `${total(runs.zero.spikes)} with reset to zero.` +
+          (cursor < steps ? ` The cursor is after step ${cursor}.` : ""),
       });
       ["soft", "zero"].forEach((kind, row) => {
         const style = kind === "soft" ? "mst-blue" : "mst-red";

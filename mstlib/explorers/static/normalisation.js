@@ -58,7 +58,8 @@
           label: "steps T (logarithmic)" },
         y: { from: 0, to: 1.1 * top, label: "distance (θ)" },
         label: norms.map((name, i) =>
-          `${name}: ${all[i].map((d, j) => `${fixed(d, 3)} at T = ${steps[j]}`).join(", ")}`).join(". "),
+          `${name}: ${all[i].map((d, j) => `${fixed(d, 3)} at T = ${steps[j]}`).join(", ")}`).join(". ") +
+          `. The dots are at T = ${steps[k]}.`,
       });
       norms.forEach((_, i) => c.line(all[i].map((d, j) => [steps[j], d]), STYLES[i % STYLES.length]));
       for (const norm of norms) c.dot(steps[k], profiles[norm][layer].distance[k], "mst-ink");

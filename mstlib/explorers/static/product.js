@@ -65,11 +65,12 @@
       const from = steps - seen;
       const times = (spikes) => spikes.flatMap((s, t) => (s && t >= from ? [t + 1] : []));
       const both = run.q.map((s, t) => s * run.k[t]);
+      const told = (spikes) => `${times(spikes).length}${times(spikes).length ? ` from step ${times(spikes)[0]} on` : ""}`;
       const c = raster.frame({
         x: { from: from + 0.3, to: steps + 0.7, label: "time step" },
         y: bands(["query", "key", "both"]),
-        label: `Spike raster of the last ${seen} steps: query ${times(run.q).length}, key ${times(run.k).length}, ` +
-          `both in the same step ${times(both).length}.`,
+        label: `Spike raster of the last ${seen} steps: query ${told(run.q)}, key ${told(run.k)}, ` +
+          `both in the same step ${told(both)}.`,
       });
       c.spikes(times(run.q), 0, "mst-blue");
       c.spikes(times(run.k), 1, "mst-green");
