@@ -65,7 +65,10 @@
       const from = steps - seen;
       const times = (spikes) => spikes.flatMap((s, t) => (s && t >= from ? [t + 1] : []));
       const both = run.q.map((s, t) => s * run.k[t]);
-      const told = (spikes) => `${times(spikes).length}${times(spikes).length ? ` from step ${times(spikes)[0]} on` : ""}`;
+      const told = (spikes) => {
+        const [first] = times(spikes);
+        return first ? `${times(spikes).length} from step ${first} on` : "0";
+      };
       const c = raster.frame({
         x: { from: from + 0.3, to: steps + 0.7, label: "time step" },
         y: bands(["query", "key", "both"]),

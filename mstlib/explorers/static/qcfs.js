@@ -69,8 +69,9 @@
       const c = stairs.frame({
         x: { from, to },
         y: { from: 0, to: 1.08 * threshold, label: "output" },
-        label: `QCFS with ${levels} levels and the neuron's rate after ${steps} steps from ${fixed(start, 2)} θ, both ` +
-          `against the input, over the clipped ReLU they approximate, with θ = ${fixed(threshold, 2)}. They differ on ${share} of the inputs from 0 to θ.`,
+        label: `QCFS with ${levels} levels and the neuron's rate after ${steps} steps from ${fixed(start, 2)} θ, ` +
+          `both against the input, over the clipped ReLU they approximate; θ = ${fixed(threshold, 2)}. ` +
+          `They differ on ${share} of the inputs from 0 to θ.`,
       });
       c.line([[from, 0], [0, 0], [threshold, threshold], [to, threshold]], "mst-green mst-dotted");
       if (largest > 0) c.line([...curves.qcfs, ...curves.neuron.slice().reverse()], "mst-purple mst-fill");
@@ -81,9 +82,10 @@
       const g = gap.frame({
         x: { from, to, label: "input z" },
         y: { from: -reach, to: reach, label: "difference" },
-        label: largest === 0 ? `The difference is zero everywhere, for inputs from ${fixed(from, 2)} to ${fixed(to, 2)}.` :
-          `The difference reaches ${fixed(largest, 3)}, at an input of ${fixed(curves.gap[worst][0], 3)}; its mean for ` +
-          `uniform inputs is ${fixed(mean, 4)}.`,
+        label: largest === 0
+          ? `The difference is zero everywhere, for inputs from ${fixed(from, 2)} to ${fixed(to, 2)}.`
+          : `The difference reaches ${fixed(largest, 3)}, at an input of ${fixed(curves.gap[worst][0], 3)}; ` +
+            `its mean for uniform inputs is ${fixed(mean, 4)}.`,
       });
       g.across(0, "mst-ink mst-thin");
       g.stairs(curves.gap, "mst-purple");
