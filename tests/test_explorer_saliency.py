@@ -74,17 +74,41 @@ def test_it_says_where_the_maps_point(desk):
         page.get_by_label("Time step").press("ArrowRight")
         assert "step 8" in say(page)
         assert "so far is right" in say(page)
-        page.get_by_label("75 %").check()
+        page.get_by_role("radio", name="75 %").check()
         assert say(page).startswith("75 %, step 8")
         assert "so far is wrong" in say(page)
         page.get_by_label("Scene", exact=True).press("End")
         assert "the highest place on the cue" in say(page)  # place 15 of the second scene
-        page.get_by_label("block 2").check()
+        page.get_by_role("radio", name="block 2").check()
         panels = page.locator(".mst-panel svg[role=img]")
-        assert panels.count() == 4
-        assert panels.nth(1).locator(".mst-cell").count() == 64
+        assert panels.count() == 5
+        assert panels.nth(1).locator("text").count() == 64
         assert panels.nth(1).locator(".mst-outline").count() == 2
         assert panels.nth(1).locator(".mst-outline.mst-dashed").count() == 1
+
+
+@BROWSER
+@in_thread
+def test_every_map_stands_beside_the_others_by_time_and_masking(desk):
+    with desk.open(static(explorer(layer="block 3", network="75 %", time=1))) as page:
+        every = page.locator(".mst-panel svg[role=img]").nth(4)
+        frames = every.locator(".mst-outline").evaluate_all("es => es.map(e => [...e.classList])")
+        assert len(frames) == 2 * 3  # maskings, times
+        wrong = [k for k, classes in enumerate(frames) if "mst-dashed" in classes]
+        assert wrong == [0, 3, 4]  # as `right` says: the first step, and two of the masked network
+        assert [k for k, classes in enumerate(frames) if "mst-strong" in classes] == [4]
+        assert every.locator("text").all_text_contents() == [
+            "0 %", "75 %", "2", "8", "32", "masking", "step",
+        ]  # fmt: skip
+        said = every.get_attribute("aria-label")
+        assert "0 %: 0 % at step 2, 0 % at step 8, 0 % at step 32. 75 %: 0 % at step 2" in said
+        page.get_by_label("Scene", exact=True).press("End")  # the target: 4 of 120
+        assert "0 %: 3 % at step 2" in every.get_attribute("aria-label")
+        # all six rise from 0 to 99 in their 16 places
+        cells = every.locator(".mst-cell").evaluate_all(
+            "es => es.map(e => e.getAttribute('d').split('M').length - 1)"
+        )
+        assert sum(cells) == 6 * 15
 
 
 @BROWSER

@@ -313,6 +313,7 @@
 
   // `count` names, each `size` wide, thinned so that neighbours stand at least `room` apart.
   function thinned(names, size, room) {
+    if (Array.isArray(names[0])) return names;
     const every = Math.max(1, Math.ceil(room / size));
     return names.map((name, k) => [k, String(name)]).filter(([k]) => k % every === 0);
   }
@@ -323,7 +324,8 @@
   // Values below 0, down to −1, take the red hue; `signed` says that there may be some.
   // `range` says what 0 (or −1) and 1 stand for. With `square` the cells are squares, else they fill the width.
   // paint() takes the values row by row; `frames` are outlines, { row, column, rows, columns, style };
-  // `texts` are written in the cells, over paler shades so that they can be read.
+  // `texts` are written in the cells, over paler shades so that they can be read. Names of rows and columns
+  // are texts, one for each and thinned where there are many, or [place, text] to stand where they say.
   function heatmap({ title, height, style = "mst-blue", square = false, range: meant = ["0", "1"] }) {
     const svg = shape("svg", { role: "img", height });
     const heading = node("p", { class: "mst-title" }, title);
@@ -336,8 +338,8 @@
       signed = false,
     }) {
       const width = Math.max(panel.clientWidth, 160);
-      const names = rowNames ? rowNames.map(String) : [];
-      const x0 = names.length ? Math.ceil(Math.min(12 + 6.8 * Math.max(...names.map((n) => n.length)), width / 3)) : 2;
+      const longest = (names) => Math.max(...names.map((n) => String(Array.isArray(n) ? n[1] : n).length));
+      const x0 = rowNames ? Math.ceil(Math.min(12 + 6.8 * longest(rowNames), width / 3)) : 2;
       const y0 = rowsLabel ? 24 : 2;
       const below = 4 + (columnNames ? 16 : 0) + (columnsLabel ? 18 : 0);
       // Whole pixels where there is room for them, so that all cells are of one size.
@@ -364,8 +366,8 @@
         const hue = k < DEPTHS ? "mst-red" : style;
         shape("path", { d: cells.join(""), class: `mst-cell mst-crisp ${hue}`, "fill-opacity": depth }, svg);
       });
-      const outline = (row, column, down, broad, css) => shape("rect", {
-        x: x0 + column * w, y: y0 + row * h, width: broad * w - gap, height: down * h - gap, class: css,
+      const outline = (row, column, many, broad, css) => shape("rect", {
+        x: x0 + column * w, y: y0 + row * h, width: broad * w - gap, height: many * h - gap, class: css,
       }, svg);
       outline(0, 0, rows, columns, "mst-edge");
       for (const f of frames) outline(f.row, f.column, f.rows || 1, f.columns || 1, `mst-outline ${f.style || ""}`);
@@ -373,22 +375,20 @@
       const write = (x, y, text, more) => {
         shape("text", { x, y, "text-anchor": "middle", ...more }, svg).textContent = text;
       };
-      const middle = (k) => [x0 + ((k % columns) + 0.5) * w, y0 + (Math.floor(k / columns) + 0.5) * h + 4];
-      for (const [k, text] of thinned(names, h, 14)) {
-        write(x0 - 6, middle(k * columns)[1], text, { "text-anchor": "end" });
-      }
-      if (columnNames) {
-        const longest = Math.max(...columnNames.map((n) => String(n).length));
-        for (const [k, text] of thinned(columnNames, w, 8 + 6.8 * longest)) write(middle(k)[0], y0 + tall + 14, text);
+      const across = (k) => x0 + (k + 0.5) * w, down = (k) => y0 + (k + 0.5) * h + 4;
+      for (const [k, text] of thinned(rowNames || [], h, 14)) write(x0 - 6, down(k), text, { "text-anchor": "end" });
+      for (const [k, text] of columnNames ? thinned(columnNames, w, 8 + 6.8 * longest(columnNames)) : []) {
+        write(across(k), y0 + tall + 14, text);
       }
       if (rowsLabel) write(0, 12, rowsLabel, { "text-anchor": "start" });
       if (columnsLabel) write(x0, y0 + tall + below - 5, columnsLabel, { "text-anchor": "start" });
       if (texts) {
         texts.forEach((text, k) => {
-          if (text !== "") write(...middle(k), text, { class: "mst-small" });
+          if (text !== "") write(across(k % columns), down(Math.floor(k / columns)), text, { class: "mst-small" });
         });
       }
       ramp.classList.toggle("mst-signed", signed);
+      ramp.style.setProperty("--mst-depth", `${100 * (texts ? PALE : 1)}%`);
       low.textContent = range[0];
       high.textContent = range[1];
     }

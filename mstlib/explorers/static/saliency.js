@@ -1,16 +1,26 @@
-// Where a network looks: its map at one step, beside the scene, the true objects and Score-CAM.
+// Where a network looks: its map at one step, beside the scene, the true objects and Score-CAM; and all
+// its maps over time and mask ratio.
 (function (root) {
   "use strict";
-  const { node, shape, slider, choice, explorer } = root.mstExplorers.parts;
+  const { node, shape, slider, choice, heatmap, explorer } = root.mstExplorers.parts;
 
-  const THINGS = { T: "target", C: "cue", D: "distractor", ".": "empty ground" };
+  const THINGS = { T: "target", C: "cue", D: "distractor", ".": "" };
   const WORDS = { T: "the target", C: "the cue", D: "a distractor", ".": "empty ground" };
-  const percent = (share) => `${Math.round(100 * share)} %`;
+  const percent = (part) => `${Math.round(100 * part)} %`;
 
   // The letter of the cell in which place k of a square map lies.
   function cellOf(k, places, truth) {
-    const side = Math.sqrt(places), cells = Math.sqrt(truth.length), per = side / cells;
-    return truth[Math.floor(Math.floor(k / side) / per) * cells + Math.floor((k % side) / per)];
+    const side = Math.sqrt(places), across = Math.sqrt(truth.length), per = side / across;
+    return truth[Math.floor(Math.floor(k / side) / per) * across + Math.floor((k % side) / per)];
+  }
+
+  // The cells of target and cue on a map of `side` places, in a solid and a dashed frame.
+  function framesOf(truth, side) {
+    const across = Math.sqrt(truth.length), per = side / across;
+    return [...truth].flatMap((letter, k) => (letter !== "T" && letter !== "C" ? [] : [{
+      row: Math.floor(k / across) * per, column: (k % across) * per, rows: per, columns: per,
+      style: letter === "C" ? "mst-dashed" : "",
+    }]));
   }
 
   // Which part of a map's total lies on one kind of thing.
@@ -23,20 +33,33 @@
   // What lies at the highest place of a map; the first, where several are equal.
   const peak = (map, truth) => cellOf(map.indexOf(Math.max(...map)), map.length, truth);
 
-  // A square picture with a heading; draw(pen, size) fills it.
-  function square(title) {
+  // A square picture in colours, with a heading.
+  function picture(title) {
     const heading = node("p", { class: "mst-title" }, title);
     const svg = shape("svg", { role: "img", preserveAspectRatio: "xMinYMin" });
     const panel = node("div", { class: "mst-panel" }, heading, svg);
     return {
       root: panel,
-      paint(label, draw) {
+      paint(pixels, truth, label) {
         const size = Math.max(140, Math.min(panel.clientWidth - 4, 290));
+        const side = Math.sqrt(pixels.length / 3), step = size / side;
         svg.setAttribute("viewBox", `-2 -2 ${size + 4} ${size + 4}`);
         svg.setAttribute("height", size + 4);
         svg.setAttribute("aria-label", label);
         svg.replaceChildren();
-        draw(svg, size);
+        for (let k = 0; k < side * side; k++) {
+          shape("rect", {
+            x: ((k % side) * step).toFixed(2), y: (Math.floor(k / side) * step).toFixed(2),
+            width: (step + 0.3).toFixed(2), height: (step + 0.3).toFixed(2),
+            fill: `#${pixels.slice(3 * k, 3 * k + 3)}`,
+          }, svg);
+        }
+        for (const f of framesOf(truth, side)) {
+          shape("rect", {
+            x: f.column * step, y: f.row * step, width: f.columns * step, height: f.rows * step,
+            class: `mst-outline mst-light ${f.style}`,
+          }, svg);
+        }
       },
     };
   }
@@ -50,87 +73,92 @@
         label: "Time step", min: 0, max: times.length - 1, show: (k) => `${times[k]} of ${times[times.length - 1]}`,
       }),
       slider(model, "image", {
-        label: "Scene", min: 1, max: model.get("scenes").length, show: (k) => `${k}: ${model.get("scenes")[k - 1].label}`,
+        label: "Scene", min: 1, max: model.get("scenes").length,
+        show: (k) => `${k}: ${model.get("scenes")[k - 1].label}`,
       }),
       choice(model, "network", { label: "Masking", options: options(Object.keys(model.get("maps"))) }),
       choice(model, "layer", { label: "Layer", options: options(Object.keys(model.get("cam"))) }),
     ];
-    const picture = square("The scene"), truth = square("Its objects");
-    const map = square("Spike activation map"), cam = square("Score-CAM, before conversion");
+    const whole = picture("The scene");
+    const truth = heatmap({ title: "Its objects", height: 292, square: true, range: ["ground", "target"] });
+    const map = heatmap({ title: "", height: 292, square: true, range: ["0", "99: its highest place"] });
+    const cam = heatmap({ title: "Score-CAM, before conversion", height: 292, square: true, range: ["0", "99"] });
+    const every = heatmap({ title: "", height: 280, square: true, range: ["0", "highest place of each map"] });
+    every.root.classList.add("mst-wide");
 
-    // The cells of target and cue, in a solid and a dashed frame.
-    function frames(svg, size) {
-      const letters = scene().truth, cells = Math.sqrt(letters.length), step = size / cells;
-      [...letters].forEach((letter, k) => {
-        if (letter !== "T" && letter !== "C") return;
-        shape("rect", {
-          x: (k % cells) * step, y: Math.floor(k / cells) * step, width: step, height: step,
-          class: `mst-outline${letter === "C" ? " mst-dashed" : ""}`,
-        }, svg);
+    function drawTruth(letters) {
+      const depth = { T: 1, C: 0.6, D: 0.25, ".": 0 }, side = Math.sqrt(letters.length);
+      truth.paint({
+        rows: side, columns: side,
+        values: [...letters].map((l) => depth[l]), texts: [...letters].map((l) => THINGS[l]),
+        frames: framesOf(letters, side),
+        label: `Cells of the board, row by row: ${[...letters].map((l) => THINGS[l] || "empty ground").join(", ")}.`,
       });
     }
 
-    function drawScene() {
-      const { pixels, label } = scene();
-      picture.paint(`Scene ${model.get("image")}: the answer is ${label}.`, (svg, size) => {
-        const side = Math.sqrt(pixels.length / 3), step = size / side;
-        for (let k = 0; k < side * side; k++) {
-          shape("rect", {
-            x: ((k % side) * step).toFixed(2), y: (Math.floor(k / side) * step).toFixed(2),
-            width: (step + 0.3).toFixed(2), height: (step + 0.3).toFixed(2), fill: `#${pixels.slice(3 * k, 3 * k + 3)}`,
-          }, svg);
-        }
+    function drawMap(panel, name, values, letters) {
+      const side = Math.sqrt(values.length);
+      panel.paint({
+        rows: side, columns: side, values: values.map((v) => v / 99), texts: values.map(String),
+        frames: framesOf(letters, side),
+        label: `${name}, ${side} by ${side} places; the highest is on ${WORDS[peak(values, letters)]}.`,
       });
     }
 
-    function drawTruth() {
-      const letters = scene().truth;
-      const rows = [...letters].map((letter) => THINGS[letter]).join(", ");
-      truth.paint(`Cells of the board, row by row: ${rows}.`, (svg, size) => {
-        const depth = { T: 1, C: 0.6, D: 0.25, ".": 0 };
-        cells(svg, size, [...letters].map((l) => depth[l]), (k) => (letters[k] === "." ? "" : THINGS[letters[k]]));
+    // All maps of this scene and layer: a row for each masking, a column for each time, one empty place apart.
+    function drawEvery(layer, index, letters) {
+      const networks = Object.keys(model.get("maps")), answers = model.get("right");
+      const maps = networks.map((name) => model.get("maps")[name][layer][index]);
+      const side = Math.sqrt(maps[0][0].length), next = side + 1;
+      const rows = networks.length * next - 1, columns = times.length * next - 1;
+      const values = new Array(rows * columns).fill(0), frames = [];
+      const middle = (k) => k * next + (side - 1) / 2;
+      maps.forEach((row, i) => row.forEach((one, j) => {
+        one.forEach((v, k) => {
+          values[(i * next + Math.floor(k / side)) * columns + j * next + (k % side)] = v / 99;
+        });
+        const chosen = networks[i] === model.get("network") && j === model.get("time");
+        frames.push({
+          row: i * next, column: j * next, rows: side, columns: side,
+          style: (chosen ? "mst-strong" : "") + (answers[networks[i]][index][j] ? "" : " mst-dashed"),
+        });
+      }));
+      const said = (name, i) => `${name}: ` + times.map((T, j) =>
+        `${percent(share(maps[i][j], letters, "T"))} at step ${T}`).join(", ");
+      every.heading.textContent = `Every map of ${layer}, scene ${index + 1}`;
+      every.paint({
+        rows, columns, values, frames,
+        rowNames: networks.map((name, i) => [middle(i), name]),
+        columnNames: times.map((T, j) => [middle(j), String(T)]),
+        rowsLabel: "masking", columnsLabel: "step",
+        label: `All maps of ${layer}, scene ${index + 1}. Share of the map on the target by masking. ` +
+          `${networks.map(said).join(". ")}.`,
       });
-    }
-
-    function cells(svg, size, values, textOf) {
-      const side = Math.sqrt(values.length), step = size / side;
-      values.forEach((value, k) => {
-        const x = (k % side) * step, y = Math.floor(k / side) * step;
-        shape("rect", {
-          x: x + 1, y: y + 1, width: step - 2, height: step - 2, rx: 3, class: "mst-cell mst-blue",
-          "fill-opacity": (0.04 + 0.56 * value).toFixed(3),
-        }, svg);
-        shape("text", { x: x + step / 2, y: y + step / 2 + 4, "text-anchor": "middle", class: "mst-small" }, svg)
-          .textContent = textOf(k);
-      });
-      frames(svg, size);
-    }
-
-    function drawMap(panel, name, values) {
-      const { truth: letters } = scene();
-      const label = `${name}, ${Math.sqrt(values.length)} by ${Math.sqrt(values.length)} places; the highest is on ` +
-        `${WORDS[peak(values, letters)]}.`;
-      panel.paint(label, (svg, size) => cells(svg, size, values.map((v) => v / 99), (k) => String(values[k])));
     }
 
     function draw() {
       const [network, layer, index, k] = ["network", "layer", "image", "time"].map((name) => model.get(name));
       const now = model.get("maps")[network][layer][index - 1][k];
       const explained = model.get("cam")[layer][index - 1];
-      const { truth: letters } = scene();
-      drawScene();
-      drawTruth();
-      drawMap(map, `Spike activation map of ${layer} at step ${times[k]}, masking ${network}`, now);
-      drawMap(cam, `Score-CAM of ${layer}`, explained);
-      const said = (m) => `${percent(share(m, letters, "T"))} on the target and ${percent(share(m, letters, "C"))} on ` +
-        `the cue, the highest place on ${WORDS[peak(m, letters)]}`;
+      const { pixels, truth: letters, label } = scene();
+      whole.paint(pixels, letters, `Scene ${index}: the answer is ${label}.`);
+      drawTruth(letters);
+      map.heading.textContent = `Spike activation map, step ${times[k]}, masking ${network}`;
+      drawMap(map, `Spike activation map of ${layer} at step ${times[k]}, masking ${network}`, now, letters);
+      drawMap(cam, `Score-CAM of ${layer}`, explained, letters);
+      drawEvery(layer, index - 1, letters);
+      const part = (m, thing) => percent(share(m, letters, thing));
+      const said = (m) => `${part(m, "T")} on the target and ${part(m, "C")} on the cue, ` +
+        `the highest place on ${WORDS[peak(m, letters)]}`;
       return `${network}, step ${times[k]}, ${layer}: ${said(now)}. The answer so far is ` +
         `${model.get("right")[network][index - 1][k] ? "right" : "wrong"}. Score-CAM: ${said(explained)}.`;
     }
 
     const body = [
-      node("p", { class: "mst-note" }, "Solid frame: the target. Dashed frame: the cue. A map's highest place is 99."),
-      node("div", { class: "mst-panels" }, picture.root, map.root, truth.root, cam.root),
+      node("p", { class: "mst-note" }, "Solid frame: the target. Dashed frame: the cue."),
+      node("div", { class: "mst-panels" }, whole.root, map.root, truth.root, cam.root, every.root,
+        node("p", { class: "mst-note mst-wide" },
+          "The map with the strong frame is the one above. Dashed: the answer so far is wrong.")),
     ];
     const watch = ["scenes", "maps", "cam", "right", "times", "network", "layer", "image", "time"];
     return explorer({ model, el, watch, controls, body, draw });
