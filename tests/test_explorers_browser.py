@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_samples import CURVES, LEDGER, PROFILES, TRACES, WALK, explorers
+from explorer_samples import BACKBONES, CURVES, LEDGER, PROFILES, TRACES, WALK, explorers
 from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -835,3 +835,20 @@ def test_the_ratio_of_the_backbones_moves_and_is_said(desk):
         expect(said).to_contain_text("emitted 100 %, delivered 100 %")
         page.get_by_role("combobox").select_option("vgg-digits")
         expect(said).to_contain_text("vgg-digits, p = 0")
+
+
+@in_thread
+def test_the_backbones_stand_in_one_picture_with_the_transformer(desk):
+    with desk.open(static(explorers()["backbones"])) as page:
+        curves, spikes = page.locator(".mst-panel svg[role=img]").all()
+        assert curves.locator("path:is(.mst-dashed, .mst-dotted)").count() == 2  # VGG, MST
+        said = curves.get_attribute("aria-label")
+        for name, rows in BACKBONES.items():
+            last = f"{100 * rows[-1]['accuracy']:.1f} % at p = 0.75"
+            assert last in said.split(f"{name}: ")[1].split(". ")[0]
+        assert "At the same p: vgg-digits 69.0 %, mst-digits 91.5 %." in say(page)
+        page.get_by_role("combobox").select_option("mst-digits")
+        assert "At the same p: resnet-digits 39.0 %, vgg-digits 69.0 %." in say(page)
+        for kind in ("thick", "bar"):  # emitted, delivered: a stroke for each layer
+            assert spikes.locator(f".mst-{kind}").count() == 3
+        assert "first: 42.5 emitted, 12.5 delivered" in spikes.get_attribute("aria-label")
