@@ -72,7 +72,7 @@
           y: { from: low < 0 ? low - pad : 0, to: high + pad, label: "potential v" },
           label: `Membrane potential with ${NAME[kind]} over ${steps} steps: it starts at ${fixed(v0, 2)} and ends ` +
             `at ${fixed(run.potentials[steps - 1], 2)}; the threshold is ${fixed(threshold, 2)}${thrown}.` +
-            (cursor < steps ? ` The cursor is after step ${cursor}.` : ""),
+            (cursor < steps ? ` Strong up to step ${cursor}, faint after it.` : ""),
         });
         // Each step climbs from the last potential to its peak; a spike then drops it at once.
         const points = (last) => {
@@ -93,12 +93,13 @@
     }
 
     function drawRaster(runs, { steps }, cursor) {
+      const first = runs.soft.spikes.indexOf(1); // until then the two are one
       const c = raster.frame({
         x: { from: 0, to: steps, label: "time step" },
         y: bands(["soft", "zero"]),
         label: `Spike raster: ${spikesOf(total(runs.soft.spikes))} with soft reset, ` +
-          `${total(runs.zero.spikes)} with reset to zero.` +
-          (cursor < steps ? ` The cursor is after step ${cursor}.` : ""),
+          `${total(runs.zero.spikes)} with reset to zero${first < 0 ? "" : `, the first in step ${first + 1}`}.` +
+          (cursor < steps ? ` Strong up to step ${cursor}, faint after it.` : ""),
       });
       ["soft", "zero"].forEach((kind, row) => {
         const style = kind === "soft" ? "mst-blue" : "mst-red";
@@ -116,7 +117,7 @@
       const c = rate.frame({
         x: { from, to, label: "current" },
         y: { from: 0, to: 1.08 * threshold, label: "θN/T" },
-        label: `Firing rate against current: the soft reset follows the ideal line in steps of ` +
+        label: `Firing rate against current, from a start at ${fixed(now.start, 1)} θ: the soft reset follows the ideal line in steps of ` +
           `${fixed(threshold / steps, 3)}, the reset to zero stays at or below it. ` +
           `Your neuron: ${fixed(theta(spikes), 3)} at ${fixed(current, 2)}.`,
       });

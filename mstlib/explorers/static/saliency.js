@@ -97,11 +97,12 @@
     }
 
     function drawMap(panel, name, values, letters) {
-      const side = Math.sqrt(values.length);
+      const side = Math.sqrt(values.length), place = values.indexOf(Math.max(...values));
       panel.paint({
         rows: side, columns: side, values: values.map((v) => v / 99), texts: values.map(String),
         frames: framesOf(letters, side),
-        label: `${name}, ${side} by ${side} places; the highest is on ${WORDS[peak(values, letters)]}.`,
+        label: `${name}, ${side} by ${side} places; the highest, in row ${Math.floor(place / side) + 1} and column ` +
+          `${(place % side) + 1}, is on ${WORDS[peak(values, letters)]}.`,
       });
     }
 
@@ -132,7 +133,8 @@
         columnNames: times.map((T, j) => [middle(j), String(T)]),
         rowsLabel: "masking", columnsLabel: "step",
         label: `All maps of ${layer}, scene ${index + 1}. Share of the map on the target by masking. ` +
-          `${networks.map(said).join(". ")}.`,
+          `${networks.map(said).join(". ")}. The strong frame is at ${model.get("network")}, ` +
+          `step ${times[model.get("time")]}.`,
       });
     }
 
@@ -144,8 +146,9 @@
       whole.paint(pixels, letters, `Scene ${index}: the answer is ${label}.`);
       drawTruth(letters);
       map.heading.textContent = `Spike activation map, step ${times[k]}, masking ${network}`;
-      drawMap(map, `Spike activation map of ${layer} at step ${times[k]}, masking ${network}`, now, letters);
-      drawMap(cam, `Score-CAM of ${layer}`, explained, letters);
+      const where = `${layer} for scene ${index}`;
+      drawMap(map, `Spike activation map of ${where} at step ${times[k]}, masking ${network}`, now, letters);
+      drawMap(cam, `Score-CAM of ${where}`, explained, letters);
       drawEvery(layer, index - 1, letters);
       const part = (m, thing) => percent(share(m, letters, thing));
       const said = (m) => `${part(m, "T")} on the target and ${part(m, "C")} on the cue, ` +
