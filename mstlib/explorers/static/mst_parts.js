@@ -309,6 +309,7 @@
   // ---- heat map ----
 
   const DEPTHS = 24; // shades of the hue; a value above 0 never takes the empty one
+  const TALLEST = 48; // pixels of a cell, where there are few rows
   const PALE = 0.42; // of the hue: what text can stand on, in light and dark
 
   // `count` names, each `size` wide, thinned so that neighbours stand at least `room` apart.
@@ -346,6 +347,7 @@
       const whole = (size) => (size >= 1 ? Math.floor(size) : size);
       let w = whole((width - x0 - 2) / columns), h = whole((height - y0 - below) / rows);
       if (square) w = h = Math.min(w, h);
+      else h = Math.min(h, TALLEST);
       const gap = Math.min(w, h) >= 12 ? 1 : 0;
       const tall = h * rows;
 
