@@ -117,8 +117,8 @@
       const c = rate.frame({
         x: { from, to, label: "current" },
         y: { from: 0, to: 1.08 * threshold, label: "θN/T" },
-        label: `Firing rate against current, from a start at ${fixed(now.start, 1)} θ: the soft reset follows the ideal line in steps of ` +
-          `${fixed(threshold / steps, 3)}, the reset to zero stays at or below it. ` +
+        label: `Firing rate against current, from a start at ${fixed(now.start, 1)} θ: the soft reset follows ` +
+          `the ideal line in steps of ${fixed(threshold / steps, 3)}, the reset to zero stays at or below it. ` +
           `Your neuron: ${fixed(theta(spikes), 3)} at ${fixed(current, 2)}.`,
       });
       for (const reset of ["soft", "zero"]) {
