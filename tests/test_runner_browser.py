@@ -18,7 +18,7 @@ from mstlib.explorers.base import STATIC
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 NO_WORKER = "globalThis.Worker = class { constructor() { throw new Error('none here'); } };"
-LEVEL = 16  # ink of a full field
+LEVEL, DARK = 16, 6  # ink of a full field, and of one that is drawn
 
 
 class Desk:
@@ -145,14 +145,16 @@ def test_another_network_reads_its_own_pictures(desk):
 def strokes(inks: np.ndarray) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """Turn an 8×8 digit into strokes of the pen: along each run of dark fields, row by row.
 
-    Ends are in shares of the canvas.
+    A stroke ends nearer to the edge of its last field the more ink that has. Ends are in shares of
+    the canvas.
     """
-    found = []
-    for row, line in enumerate(inks >= LEVEL / 2):
+    found, empty = [], 1 - inks / LEVEL
+    for row, line in enumerate(inks >= DARK):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(int), [0]])))
         for first, end in zip(edges[::2], edges[1::2], strict=True):
             y = (row + 0.5) / 8
-            found.append((((first + 0.5) / 8, y), ((end - 0.5) / 8, y)))
+            left, right = empty[row, first], empty[row, end - 1]
+            found.append((((first + (1 + left) / 2) / 8, y), ((end - (1 + right) / 2) / 8, y)))
     return found
 
 
