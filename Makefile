@@ -79,10 +79,12 @@ bench: $(BENCH)/.ready ## time the engine against a plain loop, SpikingJelly and
 lock: | $(UV) ## choose the newest versions that fit together, and pin them
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra bench -c requirements.lock --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements-bench.lock
+	$(PYTHON) tools/javascript.py lock
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python tools/javascript.py lint
 
 serve: book ## build the book and serve it on this machine
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
