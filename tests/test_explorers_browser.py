@@ -635,6 +635,22 @@ def test_walk_tells_signals_by_word_and_pattern(desk):
 
 
 @in_thread
+def test_a_page_reads_tensors_as_python_wrote_them(desk):
+    explorer = explorers()["architecture"]
+    both = [
+        (given["tensor"]["values"], stored["tensor"])
+        for given, stored in zip(WALK, explorer.walk, strict=True)
+        if "tensor" in given
+    ]
+    assert {stored["low"] < 0 for _, stored in both} == {True, False}
+    with desk.open(static(explorer)) as page:
+        for values, stored in both:
+            shares = page.evaluate("mstExplorers.views.architecture.decode", stored)
+            exact = [v / stored["high"] for row in values for v in row]
+            assert shares == pytest.approx(exact, abs=0.51 / (30 if stored["low"] < 0 else 60))
+
+
+@in_thread
 def test_a_layer_shows_its_tensor_its_formula_and_its_mask(desk):
     with desk.open(static(explorers()["architecture"])) as page:
         picture, formula = page.locator(".mst-detail svg"), page.locator(".mst-formula").first
