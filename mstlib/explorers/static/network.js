@@ -95,9 +95,11 @@
     // A reader who reaches for the test pictures wants to see one.
     picture.root.addEventListener("input", () => model.get("drawing") && change(model, "drawing", ""));
     const network = select(model, "network", { label: "Network", options: Object.keys(model.get("networks")) });
-    network.root.addEventListener("change", () => {
-      if (model.get("drawing") && !about().drawable) change(model, "drawing", "");
-    });
+    // Before the network changes, so that none is ever asked to read what it cannot.
+    network.root.addEventListener("change", (event) => {
+      const { drawable } = model.get("networks")[event.target.value];
+      if (model.get("drawing") && !drawable) change(model, "drawing", "");
+    }, { capture: true });
     const controls = [
       network, picture,
       ratio("ratio", "Masked in the attention (Q, K, A)"), ratio("mlp_ratio", "Masked in the MLPs"),
