@@ -96,9 +96,10 @@
     picture.root.addEventListener("input", () => model.get("drawing") && change(model, "drawing", ""));
     const network = select(model, "network", { label: "Network", options: Object.keys(model.get("networks")) });
     // Before the network changes, so that none is ever asked to read what it cannot.
-    network.root.addEventListener("change", (event) => {
-      const { drawable } = model.get("networks")[event.target.value];
-      if (model.get("drawing") && !drawable) change(model, "drawing", "");
+    network.root.addEventListener("change", ({ target }) => {
+      const chosen = target.value;
+      if (model.get("drawing") && !model.get("networks")[chosen].drawable) change(model, "drawing", "");
+      target.value = chosen; // the view was redrawn
     }, { capture: true });
     const controls = [
       network, picture,
