@@ -97,9 +97,9 @@
     const network = select(model, "network", { label: "Network", options: Object.keys(model.get("networks")) });
     // Before the network changes, so that none is ever asked to read what it cannot.
     network.root.addEventListener("change", ({ target }) => {
-      const chosen = target.value;
-      if (model.get("drawing") && !model.get("networks")[chosen].drawable) change(model, "drawing", "");
-      target.value = chosen; // the view was redrawn
+      const name = target.value;
+      if (model.get("drawing") && !model.get("networks")[name].drawable) change(model, "drawing", "");
+      target.value = name; // the view was redrawn
     }, { capture: true });
     const controls = [
       network, picture,
