@@ -101,12 +101,12 @@ PROFILES = {
     norm: {
         layer: {
             "ann": [0.7, 0.2, 0.1],
-            "snn": [[0.9 - near, 0.1, near] for near in (0.0, 0.05, 0.08)],
+            "snn": [[0.9 - near, 0.1, near] for near in nears],
             "distance": [away, 0.05, 0.012345678],
         }
         for layer, away in zip(_LAYERS, (0.2, 0.3), strict=True)
     }
-    for norm in ("BatchNorm", "LayerNorm")
+    for norm, nears in (("BatchNorm", (0.0, 0.05, 0.08)), ("LayerNorm", (0.0, 0.01, 0.02)))
 }
 
 SCENES = [
