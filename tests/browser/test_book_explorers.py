@@ -315,11 +315,12 @@ def test_play_is_silent_and_stays_away_where_motion_is_unwanted(book, name):
         assert page.evaluate(f"{moving}.length") == 0
     with book.open(name, motion="no-preference") as page:
         page.evaluate(HELPERS)
-        # what is still being worked out when the page opens is told, and that is no play
-        page.wait_for_function("[...document.querySelectorAll('.mst-widget')].every(seen.quiet)")
         buttons = page.get_by_role("button", name="Play").element_handles()
         for button in buttons:
             root = button.evaluate_handle("e => e.closest('.mst-widget')").as_element()
+            # what is worked out when a reader comes near is told, and that is no play
+            button.scroll_into_view_if_needed()
+            page.wait_for_function("el => seen.quiet(el)", arg=root)
             root.evaluate(
                 """el => {
                     const line = el.querySelector(".mst-say");

@@ -108,9 +108,9 @@ MEASURE = """() => {
         if (!hidden(e)) text(e, "an equation", e.getBoundingClientRect());
     }
     // Lines, dots and areas of the explorers; what is faint on purpose, grids and what lies beyond a
-    // cursor, says nothing that is not said elsewhere.
+    // cursor, says nothing that is not said elsewhere; what is light lies under another, on a picture.
     const MARKS = ".mst-explorer svg :is(.mst-line, .mst-spike, .mst-dot, .mst-area, .mst-outline)" +
-        ":not(.mst-faint, .mst-thin, .mst-grid)";
+        ":not(.mst-faint, .mst-thin, .mst-grid, .mst-light)";
     for (const e of article.querySelectorAll(MARKS)) {
         if (!e.checkVisibility()) continue;
         counts.marks += 1;
