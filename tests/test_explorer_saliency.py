@@ -109,6 +109,17 @@ def test_every_map_stands_beside_the_others_by_time_and_masking(desk):
             "es => es.map(e => e.getAttribute('d').split('M').length - 1)"
         )
         assert sum(cells) == 6 * 15
+        inside = every.evaluate(
+            """svg => {
+                const frames = [...svg.querySelectorAll(".mst-outline")].map(e => e.getBBox());
+                const corners = [...svg.querySelectorAll(".mst-cell")]
+                    .flatMap(e => e.getAttribute("d").split("M").slice(1))
+                    .map(d => d.split("h")[0].split(" ").map(Number));
+                return frames.map(f => corners.filter(([x, y]) => x >= f.x && x < f.x + f.width &&
+                    y >= f.y && y < f.y + f.height).length);
+            }"""
+        )
+        assert inside == [15] * 6  # each map in its own frame
 
 
 @BROWSER
