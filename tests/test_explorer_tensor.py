@@ -26,7 +26,7 @@ def test_counts_come_back_as_they_were():
 
 
 def test_numbers_come_back_within_half_a_shade_with_their_signs():
-    values = [[-1.5, 0.0, 0.7], [1.2, -0.01, 3.0]]
+    values = [[-1.5, 0.0, 0.77], [1.26, -0.07, 3.0]]
     stored = compact("it", {"values": values} | ABOUT)
     assert stored["low"] == -stored["high"] == -3
     for got, value in zip(numbers(stored), values[0] + values[1], strict=True):
