@@ -13,6 +13,9 @@ function element(dataset) {
     replaceChildren(...children) {
       this.children = children;
     },
+    prepend(child) {
+      this.children = [child, ...(this.children || [])];
+    },
   };
 }
 
@@ -27,7 +30,7 @@ function page(widgets, files, { readyState = "complete", globals = {} } = {}) {
     },
     querySelectorAll: () => widgets,
     createElement: () => ({
-      listeners: {}, remove() {},
+      listeners: {}, remove() {}, setAttribute() {},
       addEventListener(event, listener) {
         this.listeners[event] = listener;
       },
@@ -145,6 +148,32 @@ test("a view that throws, or registers under another name, leaves the table too"
   await shared.start();
   assert.deepEqual(errors.sort(), ["no picture", "the script other.js registers no view named other"]);
   assert.ok(widgets.every((el) => el.children[1] === "table"));
+});
+
+test("a script within the page that throws stops its own explorer and no other", async () => {
+  const widgets = [widget("first"), widget("second")];
+  const [bad, good] = vm.runInNewContext(`[
+    () => { throw new Error("no view"); },
+    (mstExplorers) => { mstExplorers.views.second = { render({ el }) { el.shown = "second"; } }; },
+  ]`);
+  const { shared, errors } = page(widgets, PARTS, { globals: { mstExplorerQueue: [bad, good] } });
+  await shared.start();
+  assert.equal(widgets[1].shown, "second");
+  assert.match(widgets[0].children[0].textContent, /first\.js could not be loaded/);
+  assert.deepEqual(errors, ["no view", "the script first.js could not be loaded"]);
+});
+
+test("where nobody answers for the kernel, a sentence says so", async () => {
+  const el = widget("live");
+  const files = {
+    ...PARTS, "live.js": VIEW("live", ", scripts: ['runner']"),
+    "runner.js": "mstExplorers.backends.live = (model, trouble) => trouble(new Error('no weights'));",
+  };
+  const { shared, errors } = page([el], files);
+  await shared.start();
+  el.near();
+  assert.equal(el.children[0].textContent, "The explorer has no answer: no weights.");
+  assert.deepEqual(errors, ["no weights"]);
 });
 
 test("a script that could not be loaded is tried again when asked for again", async () => {

@@ -60,7 +60,14 @@
   // (globalThis.mstExplorerQueue ??= []).push((mstExplorers) => { mstExplorers.views.NAME = … })
   async function parts() {
     if (!shared.parts) await load("mst_parts.js");
-    for (const define of (root.mstExplorerQueue || []).splice(0)) define(shared);
+    const queue = root.mstExplorerQueue || [];
+    while (queue.length) {
+      try {
+        queue.shift()(shared);
+      } catch (error) {
+        root.reportError(error); // its own explorer will miss its view; the others shall run
+      }
+    }
   }
 
   function whenNear(el, act) {
@@ -70,6 +77,15 @@
       act();
     }, { rootMargin: "200px" });
     watch.observe(el);
+  }
+
+  // What went wrong: to the reader in a sentence, to the browser's console as it is.
+  function tell(el, what, error) {
+    const sentence = document.createElement("p");
+    sentence.setAttribute("role", "alert");
+    sentence.textContent = `The explorer ${what}: ${error.message}.`;
+    if (el.firstChild?.textContent !== sentence.textContent) el.prepend(sentence);
+    root.reportError(error);
   }
 
   async function run(el) {
@@ -83,14 +99,13 @@
       for (const script of view.scripts || []) await load(`${script}.js`);
       const model = new PageModel(JSON.parse(el.dataset.state));
       view.render({ model, el });
-      if (shared.backends[name]) whenNear(el, () => shared.backends[name](model));
+      const answering = shared.backends[name];
+      if (answering) whenNear(el, () => answering(model, (error) => tell(el, "has no answer", error)));
       el.mstModel = model;
     } catch (error) {
-      const sentence = document.createElement("p");
-      sentence.textContent = `The explorer does not run, so its table stands here: ${error.message}.`;
       el.classList.remove("mst-explorer");
-      el.replaceChildren(sentence, ...fallback);
-      root.reportError(error);
+      el.replaceChildren(...fallback);
+      tell(el, "does not run, so its table stands here", error);
     }
   }
 

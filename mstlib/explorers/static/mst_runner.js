@@ -48,16 +48,11 @@
       return { masked: masks(request) ? yield* running(request, request.masking) : plain, unmasked: plain };
     }
 
-    // How long both take, when nothing else is asked: medians of a few runs in turn.
+    // How long both take, one after the other.
     function* timing(request) {
-      const median = (times) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
-      const masked = [], plain = [];
-      for (let k = 0; k < 5; k++) {
-        plain.push((yield* running(request, {})).milliseconds);
-        if (masks(request)) masked.push((yield* running(request, request.masking)).milliseconds);
-      }
-      const unmaskedTime = median(plain);
-      return { unmasked: unmaskedTime, masked: masked.length ? median(masked) : unmaskedTime };
+      const plain = yield* running(request, {});
+      const masked = masks(request) ? yield* running(request, request.masking) : plain;
+      return [plain.milliseconds, masked.milliseconds];
     }
 
     return { add, jobs: { answering, timing } };
@@ -219,34 +214,42 @@
     return shapesOf.get(name);
   };
 
+  const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
   // Keeps a model's `answer` true to its settings. While one answer is being made, newer settings
   // wait, and only the newest of them is asked for.
-  function attach(model) {
+  function attach(model, trouble) {
     let busy = false, again = false, pause = null;
     const present = () => Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
 
     async function refresh() {
       clearTimeout(pause);
-      if (busy) {
-        again = true;
-        return;
-      }
+      again = busy;
+      if (busy) return;
       busy = true;
       try {
         do {
           again = false;
           const { answer, request } = await answerFor(present());
           model.set("answer", answer);
-          if (!again) pause = setTimeout(() => time(answer, request), 400);
+          if (!again) pause = setTimeout(() => time(answer, request).catch(trouble), 400);
         } while (again);
+      } catch (error) {
+        trouble(error);
       } finally {
         busy = false;
       }
     }
 
+    // Once the reader rests: medians of a few runs in turn, as long as nothing else is asked.
     async function time(answer, request) {
-      const { masked, unmasked } = await ask("timing", request);
-      if (model.get("answer") !== answer) return;
+      const pairs = [];
+      while (pairs.length < 5) {
+        if (busy || model.get("answer") !== answer) return;
+        pairs.push(await ask("timing", request));
+      }
+      const [unmasked, masked] = [0, 1].map((k) => median(pairs.map((pair) => pair[k])));
+      if (busy || model.get("answer") !== answer) return;
       model.set("answer", {
         ...answer,
         masked: { ...answer.masked, milliseconds: masked }, unmasked: { ...answer.unmasked, milliseconds: unmasked },
@@ -254,7 +257,7 @@
     }
 
     for (const name of SETTINGS) model.on(`change:${name}`, refresh);
-    return refresh();
+    refresh();
   }
 
   shared.backends = shared.backends || {};
