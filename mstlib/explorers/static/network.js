@@ -127,7 +127,7 @@
       title: "Accuracy against mask ratio", height: 270,
       items: [
         { mark: "line", style: "mst-blue", text: "masked in the attention" },
-        { mark: "line", style: "mst-red mst-dashed", text: "the same with A = 0" },
+        { mark: "line", style: "mst-red mst-dashed", text: "the same, its scores silenced (A = 0)" },
         { mark: "line", style: "mst-green mst-dotted", text: "masked in the MLPs" },
         { mark: "dot", style: "mst-ink", text: "you are here" },
       ],
