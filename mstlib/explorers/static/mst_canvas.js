@@ -113,6 +113,11 @@
         context.stroke();
       }
       const inked = cells.reduce((a, b) => a + b, 0);
+      if (!inked) {
+        context.font = "18px sans-serif";
+        context.textAlign = "center";
+        context.fillText("draw here", canvas.width / 2, canvas.height / 2);
+      }
       canvas.setAttribute("aria-label", `${title}: ${inked ? `${inked} of ${SIDE * SIDE} cells inked` : "empty"}, ` +
         `pen ${down ? "down" : "up"}`);
     }
