@@ -177,7 +177,8 @@
     await shared.load(`models/${name}.js`);
     const { config, data } = shared.models[name];
     await shared.load(`models/pictures-${data}.js`);
-    const { pixels, shown } = picture(data, settings.picture, settings.drawing);
+    // Only networks that read digits are shown a drawing; any other shows its picture.
+    const { pixels, shown } = picture(data, settings.picture, data === "digits" ? settings.drawing : "");
     const stage = config.depths.reduce(([s, left], depth) => (left >= depth ? [s + 1, left - depth] : [s, left]),
       [0, settings.block]);
     const mapped = `layers.${Math.min(stage[0], config.depths.length - 1)}.blocks.${stage[1]}.mlp.fc2_if`;
