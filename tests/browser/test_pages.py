@@ -77,7 +77,7 @@ def test_search_finds_a_page(book, scheme):
 
 
 def test_search_opens_from_the_keyboard(book):
-    with book.open("book/intro") as page:
+    with book.open("book/notation") as page:
         page.keyboard.press("Control+k")
         page.keyboard.type("soft reset")
         page.keyboard.press("Enter")
@@ -86,7 +86,7 @@ def test_search_opens_from_the_keyboard(book):
 
 
 def test_dark_mode_can_be_chosen_and_is_kept(book):
-    with book.open("book/intro", mode="light") as page:
+    with book.open("book/notation", mode="light") as page:
         for _ in range(3):
             if page.locator("html").get_attribute("data-theme") == "dark":
                 break
