@@ -65,8 +65,10 @@ class EnergyExplorer(Explorer):
         **settings: Any,
     ) -> None:
         network = next(iter(traces), "") if network is None else network
-        ratio = list(traces.get(network) or [""])[-1] if ratio is None else ratio
-        super().__init__(traces=dict(traces), network=network, ratio=ratio, **settings)
+        if ratio is None and traces.get(network):
+            ratio = list(traces[network])[-1]
+        settings |= {} if ratio is None else {"ratio": ratio}
+        super().__init__(traces=dict(traces), network=network, **settings)
 
     @traitlets.validate("traces")
     def _check_traces(self, proposal: dict) -> dict:
