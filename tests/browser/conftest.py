@@ -129,13 +129,21 @@ def book() -> Iterator[Book]:
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def page(book: Book, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """One page of the book, opened once for all tests of a module; see `pages.on_every_page`."""
+    with book.open(request.param, motion="no-preference") as page:  # with the buttons that play
+        yield page
+
+
 @pytest.fixture(scope="session")
 def axe() -> Callable[[Page], list[str]]:
     """A function that lists a page's accessibility faults."""
     source = AXE.read_text(encoding="utf-8")
 
     def faults(page: Page) -> list[str]:
-        page.evaluate(source)
+        if not page.evaluate("() => Boolean(globalThis.axe)"):
+            page.evaluate(source)
         found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{v['id']} ({v['help']}): {node['html'][:200]}"

@@ -16,3 +16,5 @@ def pages() -> list[str]:
 
 
 every_page = pytest.mark.parametrize("name", pages())
+# For tests that leave a page as they find it: it is opened once for all of a module, as `page`.
+on_every_page = pytest.mark.parametrize("page", pages(), indirect=True, scope="module")

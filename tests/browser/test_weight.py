@@ -21,8 +21,11 @@ SIZES = """() => [...performance.getEntriesByType("navigation"), ...performance.
 
 @every_page
 def test_is_light_and_soon_answers(book, name, record_property):
-    waits = []
-    for _ in range(3):
+    # A machine at work on something else may be slower by as much as it is overbooked.
+    allowed = LONGEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    waits: list[float] = []
+    # The median of three visits decides, and the third is not made where two agree.
+    while len(waits) < 2 or (len(waits) == 2 and min(waits) <= allowed < max(waits)):
         with book.browser.new_context(reduced_motion="reduce") as context:
             page = context.new_page()
             page.add_init_script(WATCH)
@@ -40,9 +43,7 @@ def test_is_light_and_soon_answers(book, name, record_property):
     heavy = sorted(sizes, key=lambda entry: -entry[1])[:5]
     assert early > 100_000, "the sizes were not counted"
     assert whole <= MOST, heavy
-    # A machine at work on something else may be slower by as much as it is overbooked.
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert wait <= LONGEST * busy, f"{waits} ms"
+    assert wait <= allowed, f"{waits} ms"
 
 
 def test_scripts_are_shared_between_pages(book):
