@@ -13,6 +13,10 @@ import numpy as np
 EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1")])
 
 
+class EventFileError(ValueError):
+    """A file does not hold what its format allows; the message names the file and what is wrong."""
+
+
 def check(events: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
     """Return the events if they are valid.
 
