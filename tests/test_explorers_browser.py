@@ -1,4 +1,7 @@
-"""The explorers in a real browser, on pages of their own: with no kernel, and as a module."""
+"""The explorers in a real browser, on pages of their own: with no kernel, and as a module.
+
+How they fit, contrast and name their pictures is tested where they stand, in tests/browser.
+"""
 
 import datetime
 import functools
@@ -27,7 +30,6 @@ from mstlib.explorers.base import STATIC
 from mstlib.neurons import RESETS, integrate_and_fire
 from mstlib.qcfs import qcfs
 
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 VIEWS = [
     "neuron",
     "qcfs",
@@ -195,37 +197,6 @@ def test_runs_as_the_module_anywidget_loads(desk, view):
         heard = {*explorer._settings, *({"answer"} & set(explorer.traits()))}
         assert set(page.evaluate("events")) == {f"change:{name}" for name in heard}
         assert page.evaluate("finish()") == 0
-
-
-@EVERY
-@pytest.mark.parametrize("mode", ["light", "dark"])
-@in_thread
-def test_is_accessible(desk, view, mode):
-    with desk.open(static(explorers()[view]), mode=mode) as page:
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-        assert [v["id"] for v in found["violations"]] == []
-        unnamed = page.locator(".mst-explorer svg:not([aria-hidden]):not([aria-label])")
-        assert unnamed.count() == 0
-
-
-@EVERY
-@pytest.mark.parametrize("width", [390, 1280])
-@in_thread
-def test_fits_the_screen(desk, view, width):
-    with desk.open(static(explorers()[view]), width=width) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        outside = page.evaluate(
-            """() => {
-                const card = document.querySelector(".mst-explorer").getBoundingClientRect();
-                return [...document.querySelectorAll(".mst-explorer :is(text, p, label, button)")]
-                    .filter(e => e.getBoundingClientRect().width > 0)
-                    .filter(e => e.getBoundingClientRect().right > card.right ||
-                                 e.getBoundingClientRect().left < card.left)
-                    .map(e => e.textContent);
-            }"""
-        )
-        assert outside == []
 
 
 @EVERY
