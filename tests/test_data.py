@@ -139,7 +139,8 @@ def test_dataset_holds_what_load_gives(name):
 
 
 def test_names_and_classes():
-    assert data.names() == [*HERE, "cifar10", "cifar100", "imagenet"]
+    events = ["events-digits", "events-motion"]
+    assert data.names() == [*HERE, "cifar10", "cifar100", "imagenet", *events]
     assert data.classes("digits") == data.classes("cued-digits") == list("0123456789")
     assert data.classes("scenes")[2] == "ring"
     for name in HERE:

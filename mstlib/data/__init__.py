@@ -7,6 +7,10 @@
 | cued-digits | the same board with handwritten digits, 3x32x32 | drawn on demand |
 | cifar10, cifar100 | photographs of 10 or 100 kinds of things, 3x32x32 | your download |
 | imagenet | photographs of 1000 kinds of things, 3x224x224 | your download |
+| events-digits | handwritten digits, seen by an event camera in saccades | simulated on demand |
+| events-motion | shapes that only their motion tells apart, seen by an event camera | likewise |
+
+Sets of events are `recordings`; `load` gives them as stacked frames.
 """
 
 from pathlib import Path
@@ -19,11 +23,15 @@ from torch.utils.data import Dataset, TensorDataset
 from mstlib.data import cued_digits, digits, folders, scenes
 from mstlib.data.board import Boards
 from mstlib.data.checks import check_count, check_seed, check_split, shuffled
+from mstlib.data.events import moving
+from mstlib.data.events.event import Recordings
+from mstlib.data.events.frames import scaled, stack
 from mstlib.data.folders import DataNotFound
 
 __all__ = [
     "Boards",
     "DataNotFound",
+    "Recordings",
     "boards",
     "classes",
     "dataset",
@@ -31,6 +39,7 @@ __all__ = [
     "load",
     "names",
     "normalisation",
+    "recordings",
 ]
 
 _BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
@@ -50,7 +59,7 @@ _NORMALISATION = {
 
 def names() -> list[str]:
     """The data sets that `load` knows."""
-    return list(_NORMALISATION)
+    return [*_NORMALISATION, *moving.SETS]
 
 
 def load(
@@ -68,7 +77,8 @@ def load(
         name: one of `names()`.
         split: "train" or "test".
         n: how many images. None means 8000 (train) or 2000 (test) boards of a set that is
-            drawn, 1000 photographs of imagenet, and of any other set the whole split.
+            drawn, 1000 photographs of imagenet, and of any other set the whole split. For sets of
+            events see `recordings`.
         seed: other boards of the same split, or the images of a stored set in another order.
             None means 0.
         root: folder for the sets you download; None for the environment variable MST_DATA, or
@@ -76,7 +86,10 @@ def load(
 
     Returns:
         Images, float32 (n, channels, height, width), each channel with mean 0 and standard
-        deviation 1 over the training images; and labels, int64 (n,).
+        deviation 1 over the training images; and labels, int64 (n,). Of a set of events: 8 frames
+        of equal numbers of events with 2 polarities as 16 channels, float32 (n, 16, 32, 32) (see
+        `mstlib.data.events.frames`), where the counts of each recording are divided by the root of
+        their mean square, so that no event stays 0.
 
     Raises:
         ValueError: unknown name or split, n below 1 or above what the split has, negative
@@ -85,6 +98,9 @@ def load(
     """
     _check_name(name)
     check_split(split)
+    if name in moving.SETS:
+        counts, labels = stack(recordings(name, split, n, seed, root))
+        return scaled(counts).flatten(1, 2), labels
     seed = 0 if seed is None else check_seed(seed)
     if name in _BOARDS:
         drawn = boards(name, split, n, seed)
@@ -100,6 +116,32 @@ def load(
     if n is None and name == "imagenet":
         n = _IMAGENET_DEFAULT
     return folders.read(source, _rows(len(source), n, seed))
+
+
+def recordings(
+    name: str,
+    split: str = "test",
+    n: int | None = None,
+    seed: int | None = None,
+    root: str | Path | None = None,
+) -> Recordings:
+    """Open a set of recordings of an event camera; each is read, or made, when it is asked for.
+
+    Args:
+        name: "events-digits" or "events-motion".
+        split: "train" or "test".
+        n: how many; None for the whole split, and for a set that is simulated see
+            `mstlib.data.events.moving.recordings`.
+        seed: other recordings of the same split; None means 0.
+        root: as for `load`.
+
+    Returns:
+        A sequence of (events, label); see `Recordings`.
+
+    Raises:
+        ValueError: unknown name or split, n below 1 or above what the split has, negative seed.
+    """
+    return moving.recordings(name, split, n, seed)
 
 
 def dataset(name: str, split: str = "test", root: str | Path | None = None) -> Dataset:
@@ -157,6 +199,8 @@ def classes(name: str) -> list[str]:
     _check_name(name)
     if name in folders.FOLDERS:
         return folders.classes(name)
+    if name in moving.SETS:
+        return list(moving.SETS[name][0])
     return list(_BOARDS[name].CLASSES if name in _BOARDS else digits.CLASSES)
 
 
@@ -164,9 +208,11 @@ def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and the standard deviation of each channel that `load` normalises by.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or a set of events: each recording has a scale of its own.
     """
     _check_name(name)
+    if name not in _NORMALISATION:
+        raise ValueError(f"{name} is a set of events: each recording is scaled by itself")
     return _NORMALISATION[name]
 
 
@@ -207,5 +253,5 @@ def _channels(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _check_name(name: str) -> None:
-    if name not in _NORMALISATION:
+    if name not in names():
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
