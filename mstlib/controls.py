@@ -56,7 +56,9 @@ class Control:
 
 
 _WITH_ATTENTION = [
-    name for name, recipe in RECIPES.items() if not recipe.model.keys() & {"network", "norm"}
+    name
+    for name, recipe in RECIPES.items()
+    if not recipe.model.keys() & {"network", "norm", "reduction"}
 ]
 CONTROLS = (
     *(Control(name) for name in _WITH_ATTENTION),

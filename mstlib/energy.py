@@ -50,7 +50,7 @@ _MODULES = {
 
 
 def spikes_by_module(run: Run) -> dict[str, int]:
-    """Return the spikes emitted in attention, MLPs, and embedding (patches and merging).
+    """Return the spikes emitted in attention, MLPs, and embedding (reduction, patches, merging).
 
     The node that turns a block's input into spikes is counted with what it feeds. Layers of other
     networks are gathered under "other".
@@ -59,7 +59,7 @@ def spikes_by_module(run: Run) -> dict[str, int]:
     for name, spikes in run.spike_counts.items():
         last = name.split(".")[-1]
         module = next((m for m, nodes in _MODULES.items() if last in nodes), "other")
-        if name.startswith("patch_embed."):
+        if name.startswith(("patch_embed.", "reduction.")):
             module = "embedding"
         totals[module] = totals.get(module, 0) + spikes
     return totals

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from tiny import pictures, tiny
+from torch import nn
 
+from mstlib.convert import audit, convert
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, swin_tiny
 from mstlib.qcfs import QCFS
 
@@ -110,6 +112,26 @@ def test_every_activation_of_a_tiny_network_is_alive(attention):
     assert max(shares.values()) < 0.99, shares
 
 
+def test_stacked_frames_are_reduced_to_a_few_channels_of_spikes():
+    """§4.2: a first layer takes n·C channels to 3; it converts and folds like every other."""
+    assert tiny().reduction is None
+    model, frames = tiny(in_channels=10, reduction=3), pictures(4, channels=10)
+    assert model.input_shape == (10, 16, 16)
+    assert model.patch_embed.proj.in_channels == 3
+    snn = convert(model)
+    assert isinstance(snn.net.reduction.norm, nn.Identity)
+    assert next(iter(snn.neurons)) == "reduction.conv_if"
+    first = {e.layer: e.kind for e in audit(snn, frames)[:2]}
+    assert first == {"reduction.conv": "real", "patch_embed.proj": "scaled binary"}
+    with torch.no_grad():
+        reduced, spikes = model.reduction(frames), 0
+        assert reduced.shape == (4, 3, 16, 16)
+        for _ in range(model.config.levels):
+            snn.begin(range(1), range(4))
+            spikes += snn.net.reduction(frames)
+    torch.testing.assert_close(spikes / model.config.levels, reduced)  # T = L: exact (Eq. 5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -119,6 +141,7 @@ def test_every_activation_of_a_tiny_network_is_alive(attention):
         ({"heads": (3,)}, r"depths \(2, 2\) and heads \(3,\) differ in length"),
         ({"heads": (5, 6)}, "stage 0: 48 channels, 5 heads"),
         ({"window": 3}, "does not divide into windows of 3"),
+        ({"reduction": 0}, "reduction must be None or at least 1, not 0"),
     ],
 )
 def test_a_shape_that_cannot_be_is_named(changes, message):

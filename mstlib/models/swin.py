@@ -42,6 +42,8 @@ class SwinConfig:
         image_size: Height and width of the (square) images, in pixels.
         patch_size: Side of one patch, in pixels.
         in_channels: Channels of the images.
+        reduction: Channels that a first layer reduces those of the images to (the paper takes 3 for
+            the stacked frames of event cameras, §4.2); ``None`` for no such layer.
         classes: Size of the output.
         width: Channels of the first stage; each later stage doubles them.
         depths: Blocks in each stage.
@@ -74,6 +76,7 @@ class SwinConfig:
     mlp_norm: bool = True
     final_norm: str = "batch"
     residual: str = "x"
+    reduction: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -84,6 +87,8 @@ class SwinConfig:
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {value!r}")
+        if self.reduction is not None and self.reduction < 1:
+            raise ValueError(f"reduction must be None or at least 1, not {self.reduction!r}")
         if len(self.depths) != len(self.heads):
             raise ValueError(f"depths {self.depths} and heads {self.heads} differ in length")
         for stage, heads in enumerate(self.heads):
@@ -263,6 +268,27 @@ class Block(nn.Module):
         return region[:, :, None] != region[:, None, :]
 
 
+class Reduction(nn.Module):
+    """Reduce the channels of stacked frames (§4.2, Fig. 4): convolution, BatchNorm, spiking node.
+
+    The paper says no more of its layer than what it is for. This one has the form of every other
+    layer here, so that what it hands on are spikes, and sees 3×3 pixels, so that it can tell where
+    an edge has gone from one frame to the next.
+    """
+
+    folds = (("linear first", "conv", "norm"),)
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(config.in_channels, config.reduction, 3, padding=1)
+        self.norm, self.conv_if = config.new_norm(config.reduction), QCFS(config.levels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, channels, height, width)`` to ``(B, reduction, height, width)``."""
+        x = self.conv(images).permute(0, 2, 3, 1)
+        return self.conv_if(self.norm(x)).permute(0, 3, 1, 2)
+
+
 class PatchEmbed(nn.Module):
     """Cut the image into patches and give each a vector: convolution, BatchNorm, spiking node."""
 
@@ -271,7 +297,8 @@ class PatchEmbed(nn.Module):
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         side = config.patch_size
-        self.proj = nn.Conv2d(config.in_channels, config.width, side, side)
+        channels = config.in_channels if config.reduction is None else config.reduction
+        self.proj = nn.Conv2d(channels, config.width, side, side)
         self.norm, self.proj_if = config.new_norm(config.width), QCFS(config.levels)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -336,6 +363,7 @@ class MaskedSpikingTransformer(nn.Module):
         self.input_shape = (config.in_channels, config.image_size, config.image_size)
         self.trained_masking: Masking | None = None
         sites = iter(range(10**6))
+        self.reduction = None if config.reduction is None else Reduction(config)
         self.patch_embed = PatchEmbed(config)
         self.layers = nn.ModuleList(Stage(config, i, sites) for i in range(len(config.depths)))
         last = config.width << (len(config.depths) - 1)
@@ -344,7 +372,8 @@ class MaskedSpikingTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``(B, channels, height, width)`` to logits ``(B, classes)``."""
-        x = self.patch_embed(images)
+        x = images if self.reduction is None else self.reduction(images)
+        x = self.patch_embed(x)
         for stage in self.layers:
             x = stage(x)
         return self.head(self.norm(x).mean(1))
