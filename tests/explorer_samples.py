@@ -1,10 +1,14 @@
 """Settings for the explorers' tests: a small walk, and curves that look like a conversion's."""
 
+import numpy as np
+
+from mstlib.data.events import EVENT
 from mstlib.explorers import (
     ArchitectureExplorer,
     BackbonesExplorer,
     ConversionExplorer,
     EnergyExplorer,
+    EventsExplorer,
     MaskingExplorer,
     NetworkExplorer,
     NeuronExplorer,
@@ -184,6 +188,25 @@ BACKBONES = {
 }
 
 
+def edge(leftwards: bool = False, number: int = 400) -> np.ndarray:
+    """Events of a bright bar, 6 pixels high, that crosses 20×16 pixels; more of them at the end."""
+    events = np.zeros(number, EVENT)
+    events["t"] = 7_000 + 60_000 * np.sqrt(np.arange(number) / number)
+    column = 4 + 12 * (events["t"] - 7_000) / 60_000
+    events["p"] = np.arange(number) % 2  # the front grows brighter, what it leaves darker
+    events["x"] = column + np.where(events["p"], 3, 0)
+    if leftwards:
+        events["x"] = 19 - events["x"]
+    events["y"] = 5 + np.arange(number) % 6
+    return events
+
+
+RECORDINGS = {
+    "right": (edge(), (16, 20), "A bar that moves right"),
+    "left": (edge(True), (16, 20), "A bar that moves left"),
+}
+
+
 def explorers() -> dict:
     """A fresh explorer of each kind, by the name of its view."""
     return {
@@ -197,6 +220,7 @@ def explorers() -> dict:
         "normalisation": NormalisationExplorer(PROFILES, (2, 8, 32), layer=_LAYERS[1]),
         "saliency": SaliencyExplorer(**SALIENCY, layer="block 3"),
         "energy": EnergyExplorer(TRACES, steps=16),
+        "events": EventsExplorer(RECORDINGS, time=30),
         "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),
         "network": NetworkExplorer(names=["mst-digits"], steps=16),

@@ -39,6 +39,7 @@ VIEWS = [
     "saliency",
     "product",
     "energy",
+    "events",
     "masking",
     "backbones",
     "network",

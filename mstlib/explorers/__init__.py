@@ -4,6 +4,7 @@ from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.backbones import BackbonesExplorer
 from mstlib.explorers.conversion import ConversionExplorer
 from mstlib.explorers.energy import EnergyExplorer
+from mstlib.explorers.events import EventsExplorer
 from mstlib.explorers.masking import MaskingExplorer
 from mstlib.explorers.network import NetworkExplorer
 from mstlib.explorers.neuron import NeuronExplorer
@@ -17,6 +18,7 @@ __all__ = [
     "BackbonesExplorer",
     "ConversionExplorer",
     "EnergyExplorer",
+    "EventsExplorer",
     "MaskingExplorer",
     "NetworkExplorer",
     "NeuronExplorer",

@@ -41,6 +41,44 @@ test("QCFS and the neuron coincide at L = T from half the threshold, and nowhere
   close(meanDifference(1, 8, 0), -1 / 16);
 });
 
+// Eight events, one every 10 µs but for a gap, at columns 0 to 7.
+const EVENTS = {
+  size: [2, 8], t: [0, 10, 20, 30, 40, 50, 60, 100], x: [0, 1, 2, 3, 4, 5, 6, 7], y: [0, 1, 0, 1, 0, 1, 0, 1],
+  p: [1, 0, 1, 0, 1, 0, 1, 0],
+};
+const cutOf = (frames) => plain(frames).map(({ first, last, from, to }) => [first, last, from, to]);
+
+test("slices of equal count hold as many events, slices of equal time last as long", () => {
+  const { slices } = view("events");
+  assert.deepEqual(cutOf(slices(EVENTS, 2, "count")), [[0, 4, 0, 40], [4, 8, 40, 100]]);
+  assert.deepEqual(cutOf(slices(EVENTS, 2, "time")), [[0, 5, 0, 50], [5, 8, 50, 100]]);
+  assert.deepEqual(cutOf(slices(EVENTS, 1, "time")), [[0, 8, 0, 100]]);
+});
+
+test("shuffled slices keep their events, and follow each other without a gap", () => {
+  const { slices, mixed, rearranged } = view("events");
+  const typed = Object.fromEntries(["t", "x", "y", "p"].map((name) => [name, Uint8Array.from(EVENTS[name])]));
+  const frames = slices(EVENTS, 2, "count");
+  const made = plain(rearranged({ ...EVENTS, ...typed }, frames, [1, 0]));
+  assert.deepEqual([...made.x], [4, 5, 6, 7, 0, 1, 2, 3]);
+  assert.deepEqual([...made.t], [0, 10, 20, 60, 60, 70, 80, 90]);
+  assert.deepEqual(made.frames.map((frame) => frame.number), [2, 1]);
+  assert.deepEqual(cutOf(made.frames), [[0, 4, 0, 60], [4, 8, 60, 100]]);
+  for (let n = 2; n <= 16; n++) {
+    const order = plain(mixed(n));
+    assert.deepEqual(order.toSorted((a, b) => a - b), Array.from({ length: n }, (_, k) => k));
+    assert.notDeepEqual(order, order.toSorted((a, b) => a - b));
+  }
+});
+
+test("the events of a frame are counted by polarity, cell by cell", () => {
+  const { counted } = view("events");
+  const [darker, brighter] = plain(counted(EVENTS, { first: 0, last: 8 }, 2, 1));
+  assert.deepEqual([[...darker], [...brighter]], [[2, 2], [2, 2]]);
+  const one = plain(counted(EVENTS, { first: 6, last: 7 }, 8, 2));
+  assert.deepEqual([...one[1]], [0, 0, 0, 0, 0, 0, 1, ...Array(9).fill(0)]);
+});
+
 test("two trains of the same phase meet always, of opposite phase never", () => {
   const { fire, products } = view("product");
   assert.deepEqual(plain(fire(0.5, 0.5, 4)), [1, 0, 1, 0]);

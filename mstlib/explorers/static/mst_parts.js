@@ -94,12 +94,13 @@
   }
 
   // A time cursor with a button that moves it. The setting counts from 0 to last(); null is the end.
-  function timeline(model, name, { label, last }) {
+  // While it plays, it moves by stride() once in `every` ms.
+  function timeline(model, name, { label, last, show, every = 150, stride = () => 1 }) {
     const bar = slider(model, name, {
       label, min: 0, max: last,
       read: (v) => (v === null ? last() : v),
       write: (v) => (v >= last() ? null : v),
-      show: (v) => `${v === null ? last() : Math.min(v, last())} of ${last()}`,
+      show: show || ((v) => `${v === null ? last() : Math.min(v, last())} of ${last()}`),
     });
     // A reader who asks for no motion moves the slider instead.
     if (root.matchMedia("(prefers-reduced-motion: reduce)").matches) return bar;
@@ -124,10 +125,10 @@
         return control.paused();
       }
       timer = setInterval(() => {
-        const next = (model.get(name) ?? last()) + 1;
+        const next = (model.get(name) ?? last()) + stride();
         if (next >= last()) stop(); // first, so that the last change is read aloud
         change(model, name, next >= last() ? null : next);
-      }, 150);
+      }, every);
       if (model.get(name) === null) change(model, name, 0);
       nameButton();
     });
