@@ -96,10 +96,10 @@ class SpikingNetwork(nn.Module):
         return self.net(images)
 
     def advance(self, images: Tensor, steps: range, which: Sequence[int]) -> Tensor:
-        """Show images for some more time steps, the same at each.
+        """Show images for some more time steps, the same at each or another at each.
 
         Args:
-            images: ``(B, C, H, W)``.
+            images: ``(B, C, H, W)``, or ``(B, len(steps), C, H, W)`` with one for each step.
             steps: The numbers of these steps within the run.
             which: The positions of these images within the run.
 
@@ -107,7 +107,11 @@ class SpikingNetwork(nn.Module):
             Logits of each step, ``(len(steps), B, classes)``.
         """
         self.begin(steps, which)
-        return self(images.repeat(len(steps), 1, 1, 1)).view(len(steps), len(images), -1)
+        if images.ndim == 4:
+            shown = images.repeat(len(steps), 1, 1, 1)
+        else:
+            shown = images.transpose(0, 1).flatten(0, 1)
+        return self(shown).view(len(steps), len(images), -1)
 
 
 def convert(ann: nn.Module, fold: bool = True) -> SpikingNetwork:

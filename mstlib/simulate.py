@@ -139,15 +139,18 @@ def simulate(
 ) -> Run:
     """Show images to a spiking network for a number of time steps (Eq. 2 and 3 in every layer).
 
-    The image is the same input current at every step. The work is done layer by layer for `chunk`
-    steps at a time, which is fast because every linear layer sees many rows at once, and exact
-    because only the membrane potentials pass from one step to the next. Batches of images are
-    worked on side by side, one on each of PyTorch's threads, unless hooks watch the network.
+    The image is the same input current at every step. Of a film, each frame is shown for an equal
+    part of the steps, in their order: time in the film is time in the network. The work is done
+    layer by layer for `chunk` steps at a time, which is fast because every linear layer sees many
+    rows at once, and exact because only the membrane potentials pass from one step to the next.
+    Batches of images are worked on side by side, one on each of PyTorch's threads, unless hooks
+    watch the network.
 
     Args:
         snn: A converted network.
-        images: ``(B, channels, height, width)``, normalised as in training.
-        steps: T ≥ 1.
+        images: ``(B, channels, height, width)``, normalised as in training, or films of n frames,
+            ``(B, n, channels, height, width)``.
+        steps: T ≥ 1; for films a multiple of n.
         masking: Random spike masking; ``None`` for none.
         seed: Seed of the masks. The result depends on it, and not on `batch_size` or `chunk`.
         until: Stop each image once its answer is settled; ``None`` runs all for T steps.
@@ -160,8 +163,9 @@ def simulate(
         A `Run`.
 
     Raises:
-        ValueError: no steps, images of the wrong shape or with values that are not finite, a layer
-            to record that does not exist, or masks where the network has none.
+        ValueError: no steps, or not a multiple of a film's frames; images of the wrong shape or
+            with values that are not finite, a layer to record that does not exist, or masks where
+            the network has none.
 
     Warns:
         UserWarning: the network was trained with another masking than this one.
@@ -173,7 +177,7 @@ def simulate(
     on_processor, watched = images.device.type == "cpu", _is_watched(snn)
     threads = torch.get_num_threads() if on_processor and not watched else 1
     scale = 1 if on_processor else DEVICE
-    rows = max(1, CHUNK_PIXELS * scale // images[0, 0].numel())
+    rows = max(1, CHUNK_PIXELS * scale // images.shape[-2:].numel())
     batch_size = batch_size or min(BATCH * scale, rows, math.ceil(len(images) / threads))
     chunk = chunk or max(1, rows // min(batch_size, len(images)))
     record = tuple(record)
@@ -296,7 +300,8 @@ def _simulate_batch(
     snn.reset()
     try:
         for now in _chunks(steps, chunk, until):
-            these = snn.advance(x, now, which.tolist())
+            shown = x if x.ndim == 4 else x[:, [t * x.shape[1] // steps for t in now]]
+            these = snn.advance(shown, now, which.tolist())
             if logits is None:
                 logits = these.new_empty(steps, *these.shape[1:])
             logits[now.start : now.stop, running] = these
@@ -348,7 +353,12 @@ def _check(
         chosen_here = value is None and name != "steps"
         if not chosen_here and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a whole number >= 1, not {value!r}")
-    check_images(images, snn.input_shape)
+    check_images(images.flatten(0, 1) if images.ndim == 5 else images, snn.input_shape)
+    if images.ndim == 5 and steps % images.shape[1]:
+        raise ValueError(
+            f"steps must be a multiple of the film's {images.shape[1]} frames, so that each is "
+            f"shown for as long as the others; got {steps}"
+        )
 
 
 def check_images(images: Tensor, input_shape: tuple[int, int, int] | None) -> None:

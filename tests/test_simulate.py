@@ -343,3 +343,38 @@ def test_no_warning_at_the_right_ratio_or_for_a_network_trained_without():
         mstlib.simulate(mstlib.convert(ann), pictures(1), 1, Masking(attention=0.5))
         ann.trained_masking = Masking(attention=0.75)
         mstlib.simulate(mstlib.convert(ann), pictures(1), 1, Masking(attention=0.75))
+
+
+# Films: another frame from time to time
+
+
+def test_a_film_of_one_picture_is_the_picture():
+    snn = NETWORKS["softmax"]
+    film = IMAGES[:, None].expand(-1, 4, -1, -1, -1)
+    run, whole = mstlib.simulate(snn, film, STEPS, MASKINGS[2], seed=4), WHOLE["softmax", 2]
+    torch.testing.assert_close(run.logits, whole.logits, rtol=0, atol=1e-12)
+    assert run.spike_counts == whole.spike_counts
+
+
+def test_each_frame_of_a_film_is_shown_for_an_equal_part_of_the_steps():
+    snn = NETWORKS["softmax"]
+    film = torch.stack([IMAGES, IMAGES.flip(0), 0 * IMAGES], 1)
+    run = mstlib.simulate(snn, film, STEPS, batch_size=3, chunk=5)
+    snn.reset()
+    shown = [snn.advance(film[:, t // 4], range(t, t + 1), range(7)) for t in range(STEPS)]
+    torch.testing.assert_close(run.logits, torch.cat(shown), rtol=0, atol=1e-12)
+    assert sum(run.spike_counts.values()) == sum(int(n.counts.sum()) for n in snn.neurons.values())
+    snn.reset()
+
+
+@pytest.mark.parametrize(
+    ("film", "message"),
+    [
+        (IMAGES[:, None].expand(-1, 5, -1, -1, -1), "a multiple of the film's 5 frames.*got 12"),
+        (IMAGES[:, None, :2], r"images must be \(B, 3, 16, 16\) with B >= 1, not \(7, 2, 16, 16\)"),
+        (IMAGES[:, None] / 0, "NaN or infinite"),
+    ],
+)
+def test_films_that_cannot_be_shown_are_named(film, message):
+    with pytest.raises(ValueError, match=message):
+        mstlib.simulate(NETWORKS["softmax"], film, STEPS)
