@@ -50,9 +50,7 @@ def transformers(folder: Path = WEIGHTS) -> list[str]:
     return sorted(
         name
         for name, entry in known.items()
-        if "network" not in entry["config"]
-        and entry["config"].get("norm", "batch") == "batch"
-        and entry["config"].get("reduction") is None
+        if "network" not in entry["config"] and entry["config"].get("norm", "batch") == "batch"
     )
 
 
@@ -74,12 +72,8 @@ def network(ann: str | nn.Module, folder: Path = WEIGHTS) -> SpikingNetwork:
         if ann not in transformers(folder):
             raise ValueError(f"{ann!r} cannot run in a page; these can: {transformers(folder)}")
         ann = load_shipped(ann, folder)
-    plain = isinstance(ann, MaskedSpikingTransformer) and ann.reduction is None
-    if not plain or ann.config.norm != "batch":
-        raise ValueError(
-            "only a MaskedSpikingTransformer with BatchNorm can run in a page, and none with a "
-            "reduction layer"
-        )
+    if not isinstance(ann, MaskedSpikingTransformer) or ann.config.norm != "batch":
+        raise ValueError("only a MaskedSpikingTransformer with BatchNorm can run in a page")
     snn = convert(copy.deepcopy(ann).double())
     with torch.no_grad():
         for norm in snn.modules():

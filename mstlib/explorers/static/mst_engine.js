@@ -143,6 +143,36 @@
       }
     }
 
+    // A convolution of an image, whose pixels are no spikes: it gives the first neurons their current.
+    class Convolution {
+      constructor(get, name, { channels, size, kernel, stride, padding }) {
+        const weight = get(`${name}.weight`), bias = get(`${name}.bias`);
+        Object.assign(this, { weight, bias, channels, size, kernel, stride, padding });
+        this.side = Math.floor((size + 2 * padding - kernel) / stride) + 1;
+        this.dense = this.side ** 2 * weight.length;
+      }
+      numbers(pixels, into) {
+        const { weight, bias, channels, size, kernel, stride, padding, side } = this;
+        const inner = channels * kernel * kernel, outputs = bias.length;
+        if (pixels.length !== channels * size * size) {
+          throw new Error(`an image has ${channels}·${size}·${size} pixels, not ${pixels.length}`);
+        }
+        for (let place = 0; place < side * side; place++) {
+          const top = Math.floor(place / side) * stride - padding, left = (place % side) * stride - padding;
+          for (let c = 0; c < outputs; c++) {
+            let sum = bias[c];
+            for (let k = 0; k < inner; k++) {
+              const column = left + (k % kernel), row = top + (Math.floor(k / kernel) % kernel);
+              if (row < 0 || column < 0 || row >= size || column >= size) continue; // beyond the edge
+              const channel = Math.floor(k / kernel / kernel);
+              sum += weight[c * inner + k] * pixels[(channel * size + row) * size + column];
+            }
+            into[place * outputs + c] = sum;
+          }
+        }
+      }
+    }
+
     // Adds θ to the entries of a map where a neuron fired.
     function addSpikes(x, events, threshold, place) {
       for (let k = 0; k < events.count; k++) x[place ? place[events.list[k]] : events.list[k]] += threshold;
@@ -443,15 +473,16 @@
       constructor(model) {
         const get = reader(model), { config } = model;
         this.config = config;
-        const side = config.image_size / config.patch_size;
-        this.patches = side;
-        this.proj = {
-          weight: get("patch_embed.proj.weight"), bias: get("patch_embed.proj.bias"),
-          dense: side * side * get("patch_embed.proj.weight").length,
-        };
-        this.embedded = new Neurons(
-          "patch_embed.proj_if", [side * side, config.width], get("patch_embed.proj_if.threshold")[0],
-        );
+        const { image_size: size, patch_size: patch, in_channels: channels, reduction } = config;
+        const side = size / patch, theta = (name) => get(`${name}.threshold`)[0];
+        this.embedded = new Neurons("patch_embed.proj_if", [side * side, config.width], theta("patch_embed.proj_if"));
+        // Where frames of events are reduced to a few channels first, the patches are cut from spikes.
+        this.reduced = reduction ? new Neurons("reduction.conv_if", [size, size, reduction], theta("reduction.conv_if"))
+          : null;
+        this.entry = reduction
+          ? new Convolution(get, "reduction.conv", { channels, size, kernel: 3, stride: 1, padding: 1 })
+          : new Convolution(get, "patch_embed.proj", { channels, size, kernel: patch, stride: patch, padding: 0 });
+        if (reduction) this.cutPatches(get, size, patch);
         this.stages = config.depths.map((depth, s) => {
           const tokens = side >> s, width = config.width << s, window = Math.min(config.window, tokens);
           const before = config.depths.slice(0, s).reduce((a, b) => a + b, 0);
@@ -469,29 +500,33 @@
 
         this.blocks = this.stages.flatMap((stage) => stage.blocks);
         const parts = this.stages.flatMap(({ blocks, merging }) => (merging ? [...blocks, merging] : blocks));
-        this.neurons = [this.embedded, ...parts.flatMap((part) => part.neurons)];
+        const first = reduction ? [this.reduced, this.embedded] : [this.embedded];
+        this.neurons = [...first, ...parts.flatMap((part) => part.neurons)];
         this.masks = this.blocks.flatMap((block) => block.masks);
-        this.linears = this.blocks.flatMap((block) => block.linears);
+        const linears = this.blocks.flatMap((block) => block.linears);
+        this.linears = reduction ? [this.patches, ...linears] : linears;
       }
 
-      // The input current of the first neurons: the same at every step, so it is computed once.
-      embed(pixels) {
-        const { image_size: size, patch_size: patch, in_channels: channels, width } = this.config;
-        const { weight, bias } = this.proj, current = this.embedded.current, inner = channels * patch * patch;
-        if (pixels.length !== channels * size * size) {
-          throw new Error(`an image has ${channels}·${size}·${size} pixels, not ${pixels.length}`);
-        }
-        for (let token = 0; token < this.patches ** 2; token++) {
-          const top = Math.floor(token / this.patches) * patch, left = (token % this.patches) * patch;
-          for (let c = 0; c < width; c++) {
-            let sum = bias[c];
-            for (let k = 0; k < inner; k++) {
-              const column = k % patch, row = Math.floor(k / patch) % patch, channel = Math.floor(k / patch / patch);
-              sum += weight[c * inner + k] * pixels[(channel * size + top + row) * size + left + column];
-            }
-            current[token * width + c] = sum;
-          }
-        }
+      // Patches do not overlap, so each neuron of the reduction is an entry of one patch.
+      cutPatches(get, size, patch) {
+        const { reduced, embedded } = this, channels = reduced.shape[2], side = size / patch;
+        const inputs = channels * patch * patch, name = "patch_embed.proj";
+        const weights = { weight: get(`${name}.weight`), bias: get(`${name}.bias`) };
+        const shape = { inputs, outputs: embedded.shape[1], tokens: side * side };
+        this.patches = new Linear(name, { ...weights, ...shape }, reduced.threshold);
+        this.entryOf = Int32Array.from({ length: reduced.size }, (_, neuron) => {
+          const channel = neuron % channels, place = Math.floor(neuron / channels);
+          const row = Math.floor(place / size), column = place % size;
+          const token = Math.floor(row / patch) * side + Math.floor(column / patch);
+          return token * inputs + (channel * patch + (row % patch)) * patch + (column % patch);
+        });
+      }
+
+      // The spikes of the patches at one step.
+      embed() {
+        const { reduced, patches, embedded } = this;
+        if (reduced) patches.spikes(reduced.fire(), embedded.current, this.entryOf);
+        return embedded.fire();
       }
 
       // Class scores from the last map: a mean over tokens, and a linear layer.
@@ -520,7 +555,8 @@
         for (const mask of this.masks) mask.reset(masking, seed, image);
         for (const linear of this.linears) linear.reset();
         for (const block of this.blocks) block.attention.reset();
-        this.embed(pixels);
+        // The input current is the same at every step, so it is computed once.
+        this.entry.numbers(pixels, (this.reduced || this.embedded).current);
         return new Run(this, { steps, until, record, watch });
       }
 
@@ -572,7 +608,7 @@
 
       step() {
         const { network } = this, t = this.taken;
-        let events = network.embedded.fire(), { threshold } = network.embedded;
+        let events = network.embed(), { threshold } = network.embedded;
         for (const stage of network.stages) {
           stage.x.fill(0);
           addSpikes(stage.x, events, threshold);
@@ -604,12 +640,14 @@
       }
       // Synaptic operations of each layer, in all: one for each number that a spike adds.
       get additions() {
-        return Object.fromEntries(this.network.blocks.flatMap(({ name, attention, fc1, fc2 }) => [
+        const { patches, blocks } = this.network;
+        const counted = blocks.flatMap(({ name, attention, fc1, fc2 }) => [
           [attention.qkv.name, attention.qkv.additions],
           [`${name}.attn.scores`, attention.scoreAdditions],
           [`${name}.attn.mix`, attention.mixAdditions],
           ...[attention.proj, fc1, fc2].map((linear) => [linear.name, linear.additions]),
-        ]));
+        ]);
+        return Object.fromEntries(patches ? [[patches.name, patches.additions], ...counted] : counted);
       }
 
       // The counts of mstlib.operations.Totals: of an average step.
@@ -620,7 +658,7 @@
         const dropped = sum(network.masks.filter((m) => m.ratio > 0).map((m) => sum(m.neurons.emitted) - m.delivered));
         // Layers that see numbers, not spikes, multiply all of them.
         const merging = network.stages.filter((s) => s.merging).map((s) => s.merging.linear.dense);
-        const macs = network.proj.dense + network.head.weight.length + sum(merging);
+        const macs = network.entry.dense + network.head.weight.length + sum(merging);
         const products = sum(network.blocks.map(({ attention: a }) => 2 * a.scores.size * a.d));
         const synaptic = sum(Object.values(this.additions)) / taken;
         // The products of spikes with spikes fetch no weights.
