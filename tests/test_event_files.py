@@ -290,16 +290,16 @@ def test_a_mat_file_without_the_columns_is_refused(reads):
     for name in good:
         refused(reads, mat(**{k: v for k, v in good.items() if k != name}), f"lacks {name}")
         refused(reads, mat(**good | {name: column(1)}), "unequal")
-        refused(reads, mat(**good | {name: np.ones((2, 2))}), name, "(2, 2)")
-        refused(reads, mat(**good | {name: "ab"}), name, "char")
-        refused(reads, mat(**good | {name: column(1, 1.5)}), name, "whole")
-        refused(reads, mat(**good | {name: column(1, np.nan)}), name, "whole")
-        refused(reads, mat(**good | {name: column(1, 1e300)}), name, "whole")
-        refused(reads, mat(**good | {name: column(1, -1)}), name, "whole")
-        refused(reads, mat(**good | {name: np.full((2, 1), "", object)}), name, "cell")
-    refused(reads, mat(**good | {"y": column(1, 180)}), "179")
-    refused(reads, mat(**good | {"x": column(1, 240)}), "239")
-    refused(reads, mat(**good | {"pol": column(1, 2)}), "p must be")
+        refused(reads, mat(**good | {name: np.ones((2, 2))}), name, "[2, 2]")
+        refused(reads, mat(**good | {name: np.ones((1, 2))}), name, "[1, 2]")
+        refused(reads, mat(**good | {name: "ab"}), name, "class 4")
+        refused(reads, mat(**good | {name: column(1, 1) * 1j}), name, "real numbers")
+        refused(reads, mat(**good | {name: np.full((2, 1), "", object)}), name, "class 1")
+        for value in (1.5, np.nan, np.inf, 1e300, -1):
+            refused(reads, mat(**good | {name: column(1, value)}), f"{value}", f"{name} of event 1")
+    refused(reads, mat(**good | {"y": column(1, 180)}), "y of event 1", "179")
+    refused(reads, mat(**good | {"x": column(1, 240)}), "x of event 1", "239")
+    refused(reads, mat(**good | {"pol": column(1, 2)}), "pol of event 1", "0 to 1")
     refused(reads, b"MATLAB 7.3 MAT-file".ljust(512, b"\0"), "level 5")
 
 

@@ -5,14 +5,17 @@ MATLAB's level-5 format with four columns of equal length: ``ts``, the time in m
 ``asl_dvs.py`` does, so that the origin is top left. (SpikingJelly turns x over as well; the two
 differ by a mirror.)
 
-scipy.io reads the columns. It trusts a file's sizes, so this module first unpacks the compressed
-parts itself, within a limit, and lets scipy see only parts that are wholly there.
+Behind 128 bytes, the last four of which tell version and byte order, a level-5 file is a row of
+elements: a type, a size in bytes, and so many bytes; up to four bytes may stand in the place of
+the size. A variable is an element that holds elements: class, dimensions, name, values. It may be
+compressed by zlib (MathWorks, "MAT-File Format", §1). scipy writes such files here. It does not
+read them, because it trusts what a file says of itself: a damaged one can end the whole program.
 """
 
 import io
 import struct
-import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,14 +29,26 @@ LAST = 2**32 - 1  # µs
 NAMES = ("ts", "x", "y", "pol")
 
 _LIMIT = 1 << 26  # bytes of a whole file, unpacked: two million events, where a recording has 10^4
+_TOO_LARGE = f"is larger than {_LIMIT} bytes, unpacked; no recording is"
 _HEADER = 128
-_COMPRESSED = 15  # miCOMPRESSED
-_NUMBERS = (
-    "double",
-    "single",
-    "logical",
-    *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)),
-)
+_MATRIX, _COMPRESSED = 14, 15
+_NUMERIC = range(6, 16)  # classes: double, single, and eight kinds of integers
+_TYPES = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
+
+
+class _Damaged(Exception):
+    """What is wrong with a file, before its name is put in front."""
 
 
 def read(path: Path, file: BinaryIO) -> Stream:
@@ -42,23 +57,12 @@ def read(path: Path, file: BinaryIO) -> Stream:
     Raises:
         EventFileError: no level-5 .mat file, cut off, too large, or without the four columns.
     """
-    from scipy.io import loadmat, whosmat
-
-    content = _unpack(path, file)
+    file.seek(0)
     try:
-        # Whatever scipy stumbles over, and in whatever way, is the file's fault.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            found = {name: (shape, kind) for name, shape, kind in whosmat(io.BytesIO(content))}
-            _check(path, found, len(content))
-            columns = loadmat(io.BytesIO(content), variable_names=NAMES)
-    except EventFileError:
-        raise
-    except Exception as error:
-        raise EventFileError(f"{path} is damaged: {error}") from error
-    t, x, y, p = (_whole(path, name, columns[name]) for name in NAMES)
-    if (y >= SIZE[0]).any():
-        raise EventFileError(f"{path}: y must be 0 to {SIZE[0] - 1}, not {y.max()}")
+        columns = _columns(file.read(_LIMIT + 1))
+    except _Damaged as error:
+        raise EventFileError(f"{path} {error}") from error
+    t, x, y, p = (columns[name] for name in NAMES)
     return Stream(len(t), SIZE, iter([(t, x, SIZE[0] - 1 - y, p)]))
 
 
@@ -78,73 +82,101 @@ def encode(events: np.ndarray) -> bytes:
     return b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]
 
 
-def _unpack(path: Path, file: BinaryIO) -> bytes:
-    """The file with its compressed parts unpacked."""
-    file.seek(0)
-    packed = file.read(_LIMIT + 1)
-    if not packed.startswith(b"MATLAB "):
-        raise EventFileError(f"{path} is no .mat file: it does not begin with 'MATLAB '")
-    if len(packed) < _HEADER or packed[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
-        raise EventFileError(f"{path} is no .mat file of level 5 (save it with MATLAB's '-v7')")
-    order = "<" if packed[126:128] == b"IM" else ">"
-    parts, total, place = [packed[:_HEADER]], _HEADER, _HEADER
-    while place < len(packed) and total <= _LIMIT:
-        if place + 8 > len(packed):
-            raise EventFileError(f"{path} ends inside the label of a variable")
-        kind, size = struct.unpack_from(order + "II", packed, place)
-        end = place + 8 + size
-        if end > len(packed):
-            raise EventFileError(
-                f"{path} ends inside a variable: {size} bytes are announced, "
-                f"{len(packed) - place - 8} are there"
-            )
-        part = packed[place:end]
-        if kind == _COMPRESSED:
-            part = _inflate(path, part[8:], _LIMIT - total)
-        parts.append(part)
-        total, place = total + len(part), end
-    if total > _LIMIT or len(packed) > _LIMIT:
-        raise EventFileError(f"{path} is larger than {_LIMIT} bytes, unpacked; no recording is")
-    return b"".join(parts)
+def _columns(content: bytes) -> dict[str, np.ndarray]:
+    """The four columns of a file, each of whole numbers, int64 (n,)."""
+    if not content.startswith(b"MATLAB "):
+        raise _Damaged("is no .mat file: it does not begin with 'MATLAB '")
+    if len(content) < _HEADER or content[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
+        raise _Damaged("is no .mat file of level 5 (save it with MATLAB's '-v7')")
+    order = "<" if content[126:128] == b"IM" else ">"
+    columns = {}
+    for variable in _variables(content, order):
+        columns |= _column(variable, order)
+    missing = [name for name in NAMES if name not in columns]
+    if missing:
+        raise _Damaged(f"lacks {', '.join(missing)}: a recording has columns {', '.join(NAMES)}")
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise _Damaged(f"has columns of unequal length: {lengths}")
+    return columns
 
 
-def _inflate(path: Path, packed: bytes, limit: int) -> bytes:
-    """One compressed part, or a little more than the limit of it."""
+def _variables(content: bytes, order: str) -> Iterator[bytes]:
+    """The variables of a file, unpacked."""
+    total = len(content)
+    if total > _LIMIT:
+        raise _Damaged(_TOO_LARGE)
+    for kind, data in _elements(content[_HEADER:], order):
+        if kind == _MATRIX:
+            yield data
+        elif kind == _COMPRESSED:
+            unpacked = _inflate(data, _LIMIT - total)
+            total += len(unpacked)
+            yield from (inner for kind, inner in _elements(unpacked, order) if kind == _MATRIX)
+
+
+def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """The elements in a row of bytes: the type of each and its content."""
+    place = 0
+    while place < len(data):
+        if place + 8 > len(data):
+            raise _Damaged("ends inside the label of an element")
+        kind, size = struct.unpack_from(order + "II", data, place)
+        start = place + 8
+        if kind >> 16:  # a short element
+            kind, size, start = kind & 0xFFFF, kind >> 16, place + 4
+        if start + size > len(data) or (start < place + 8 and size > 4):
+            raise _Damaged(f"announces {size} bytes where {len(data) - start} are left")
+        yield kind, data[start : start + size]
+        # All but the compressed are filled up to eight bytes.
+        place = start + size if kind == _COMPRESSED else place + -(-(start + size - place) // 8) * 8
+
+
+def _inflate(packed: bytes, limit: int) -> bytes:
+    """A compressed element unpacked."""
     unpack = zlib.decompressobj()
     try:
-        part = unpack.decompress(packed, limit + 1)
+        data = unpack.decompress(packed, limit + 1)
     except zlib.error as error:
-        raise EventFileError(f"{path} is damaged: {error}") from error
-    if len(part) <= limit and not unpack.eof:
-        raise EventFileError(f"{path} is damaged: a compressed variable is not whole")
-    return part
+        raise _Damaged(f"is damaged: {error}") from error
+    if len(data) > limit:
+        raise _Damaged(_TOO_LARGE)
+    if not unpack.eof:
+        raise _Damaged("is damaged: a compressed variable is not whole")
+    return data
 
 
-def _check(path: Path, found: dict[str, tuple[tuple[int, ...], str]], limit: int) -> None:
-    """Refuse anything but four columns of numbers that can be in a file of this many bytes."""
-    missing = [name for name in NAMES if name not in found]
-    if missing:
-        raise EventFileError(
-            f"{path} lacks {', '.join(missing)}: a recording has the columns {', '.join(NAMES)}"
+def _column(variable: bytes, order: str) -> dict[str, np.ndarray]:
+    """The values of a variable by its name, or nothing if it is not one of the four."""
+    parts = []
+    for part in _elements(variable, order):
+        parts.append(part)
+        if len(parts) == 3 and parts[2][1] not in (name.encode() for name in NAMES):
+            return {}
+    if len(parts) < 3:
+        raise _Damaged("has a variable without class, dimensions and name")
+    (_, flags), (_, shape), (_, label), *values = parts
+    name = label.decode()
+    shape = np.frombuffer(shape[: len(shape) // 4 * 4], order + "i4").tolist()
+    kind = struct.unpack_from(order + "I", flags)[0] & 0xFF if len(flags) >= 4 else 0
+    if len(shape) != 2 or not (shape[1] == 1 or shape == [0, 0]) or kind not in _NUMERIC:
+        raise _Damaged(f"has no column of numbers as {name}, but class {kind} of shape {shape}")
+    code = _TYPES.get(values[0][0]) if len(values) == 1 else None
+    if code is None or len(values[0][1]) != shape[0] * np.dtype(code).itemsize:
+        raise _Damaged(f"does not have the {shape[0]} real numbers that it announces as {name}")
+    return {name: _whole(name, np.frombuffer(values[0][1], order + code))}
+
+
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    """A column as whole numbers within what it may hold, int64 (n,)."""
+    last = {"ts": LAST, "x": SIZE[1] - 1, "y": SIZE[0] - 1, "pol": 1}[name]
+    wrong = ~((values >= 0) & (values <= last))
+    whole = np.where(wrong, 0, values).astype("i8")
+    wrong |= whole != values
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise _Damaged(
+            f"has {values[row]} as {name} of event {row}, which must be a whole number from 0 to "
+            f"{last}"
         )
-    for name in NAMES:
-        shape, kind = found[name]
-        # A short column takes no more than a byte a number.
-        column = len(shape) == 2 and (shape[1] == 1 or shape == (0, 0)) and 0 <= shape[0] <= limit
-        if kind not in _NUMBERS or not column:
-            raise EventFileError(
-                f"{path}: {name} must be one column of numbers, not {kind} of shape {shape}"
-            )
-    lengths = {name: found[name][0][0] for name in NAMES}
-    if len(set(lengths.values())) > 1:
-        raise EventFileError(f"{path}: columns of unequal length, {lengths}")
-
-
-def _whole(path: Path, name: str, column: np.ndarray) -> np.ndarray:
-    """A column as whole numbers, 0 or more, int64 (n,)."""
-    values = column.ravel()
-    with np.errstate(invalid="ignore"):
-        whole = values.astype("i8")
-    if (whole != values).any() or (whole < 0).any() or (whole > LAST).any():
-        raise EventFileError(f"{path}: {name} must hold whole numbers from 0 to {LAST}")
     return whole
