@@ -34,6 +34,7 @@ OTHER = {
     ("network", "drawing"): "0123456789abcdefg" * 3 + "0" * 13,
     ("network", "layer"): "layers.0.blocks.1.mlp.fc2_if",
     ("backbones", "network"): "vgg-digits",
+    ("events", "recording"): "left",
 }
 
 
