@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstlib.data.events import EVENT, Recordings
-from mstlib.data.events.frames import cuts, frames, scaled, stack
+from mstlib.data.events.frames import cuts, film, frames, scaled, stack, summed
 
 SIZE = (4, 6)
 
@@ -100,6 +100,14 @@ def test_scaled_counts_have_mean_square_one_and_nothing_stays_nothing():
     assert float(new[0].square().mean()) == pytest.approx(1)
     assert int(torch.count_nonzero(new)) == 1
     assert float(counts.sum()) == 7
+
+
+def test_the_mean_of_a_film_is_the_sum_of_its_frames_as_the_network_knows_it():
+    counts = torch.poisson(torch.full((3, 4, 2, 5, 6), 0.5))
+    counts[2] = 0
+    torch.testing.assert_close(film(counts).mean(1), summed(counts))
+    torch.testing.assert_close(summed(counts)[:2].square().mean((1, 2, 3)), torch.ones(2))
+    assert not summed(counts)[2].any()
 
 
 @pytest.mark.parametrize(

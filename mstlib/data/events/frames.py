@@ -112,11 +112,26 @@ def stack(
     return torch.from_numpy(np.stack(counts)), torch.from_numpy(np.array(recordings.labels))
 
 
+def summed(counts: torch.Tensor) -> torch.Tensor:
+    """Sum the frames (N, n, 2, H, W) of each recording up and scale it: float32 (N, 2, H, W)."""
+    return scaled(counts.sum(1))
+
+
+def film(counts: torch.Tensor) -> torch.Tensor:
+    """Scale frames (N, n, 2, H, W) to be shown one after another; their mean is `summed`."""
+    return counts * (_factor(counts.sum(1)) * counts.shape[1])[:, None]
+
+
 def scaled(counts: torch.Tensor) -> torch.Tensor:
     """Divide the counts of each recording (N, ...) by the root of their mean square (or by 1)."""
+    return counts * _factor(counts)
+
+
+def _factor(counts: torch.Tensor) -> torch.Tensor:
+    """Return what makes the mean square of each recording 1, one number for each."""
     size = counts.square().flatten(1).mean(1).sqrt()
     size[size == 0] = 1
-    return counts / size.view(-1, *[1] * (counts.dim() - 1))
+    return (1 / size).view(-1, *[1] * (counts.dim() - 1))
 
 
 def _whole(value: int, name: str) -> int:
