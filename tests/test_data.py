@@ -139,8 +139,9 @@ def test_dataset_holds_what_load_gives(name):
 
 
 def test_names_and_classes():
-    events = ["events-digits", "events-motion"]
-    assert data.names() == [*HERE, "cifar10", "cifar100", "imagenet", *events]
+    simulated = ["events-digits", "events-motion"]
+    published = ["cifar10-dvs", "n-caltech101", "n-cars", "action-recognition", "asl-dvs"]
+    assert data.names() == [*HERE, "cifar10", "cifar100", "imagenet", *simulated, *published]
     assert data.classes("digits") == data.classes("cued-digits") == list("0123456789")
     assert data.classes("scenes")[2] == "ring"
     for name in HERE:

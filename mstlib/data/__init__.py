@@ -9,6 +9,11 @@
 | imagenet | photographs of 1000 kinds of things, 3x224x224 | your download |
 | events-digits | handwritten digits, seen by an event camera in saccades | simulated on demand |
 | events-motion | shapes that only their motion tells apart, seen by an event camera | likewise |
+| cifar10-dvs, n-caltech101, n-cars, action-recognition, asl-dvs | recordings of event cameras | \
+your download |
+
+Files of events, of the formats that these five sets are published in, are read by `read_events` and
+written by `write_events`.
 
 Sets of events are `recordings`; `load` gives them as stacked frames.
 """
@@ -23,14 +28,17 @@ from torch.utils.data import Dataset, TensorDataset
 from mstlib.data import cued_digits, digits, folders, scenes
 from mstlib.data.board import Boards
 from mstlib.data.checks import check_count, check_seed, check_split, shuffled
-from mstlib.data.events import moving
+from mstlib.data.events import EVENT, EventFileError, moving, published, read_events, write_events
 from mstlib.data.events.event import Recordings
+from mstlib.data.events.framed import Framed
 from mstlib.data.events.frames import scaled, stack
 from mstlib.data.folders import DataNotFound
 
 __all__ = [
+    "EVENT",
     "Boards",
     "DataNotFound",
+    "EventFileError",
     "Recordings",
     "boards",
     "classes",
@@ -39,7 +47,9 @@ __all__ = [
     "load",
     "names",
     "normalisation",
+    "read_events",
     "recordings",
+    "write_events",
 ]
 
 _BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
@@ -59,7 +69,7 @@ _NORMALISATION = {
 
 def names() -> list[str]:
     """The data sets that `load` knows."""
-    return [*_NORMALISATION, *moving.SETS]
+    return [*_NORMALISATION, *moving.SETS, *published.SETS]
 
 
 def load(
@@ -98,7 +108,7 @@ def load(
     """
     _check_name(name)
     check_split(split)
-    if name in moving.SETS:
+    if name in moving.SETS or name in published.SETS:
         counts, labels = stack(recordings(name, split, n, seed, root))
         return scaled(counts).flatten(1, 2), labels
     seed = 0 if seed is None else check_seed(seed)
@@ -128,11 +138,14 @@ def recordings(
     """Open a set of recordings of an event camera; each is read, or made, when it is asked for.
 
     Args:
-        name: "events-digits" or "events-motion".
+        name: "events-digits" or "events-motion", which are simulated, or one of the published
+            sets, "cifar10-dvs", "n-caltech101", "n-cars", "action-recognition" and "asl-dvs" (see
+            `mstlib.data.events.published`).
         split: "train" or "test".
         n: how many; None for the whole split, and for a set that is simulated see
             `mstlib.data.events.moving.recordings`.
-        seed: other recordings of the same split; None means 0.
+        seed: other recordings of the same split, or those of a published set in another order;
+            None means 0.
         root: as for `load`.
 
     Returns:
@@ -140,8 +153,14 @@ def recordings(
 
     Raises:
         ValueError: unknown name or split, n below 1 or above what the split has, negative seed.
+        DataNotFound: the set is to be downloaded first.
     """
-    return moving.recordings(name, split, n, seed)
+    if name in published.SETS:
+        return published.recordings(name, split, n, seed, root)
+    if name in moving.SETS:
+        return moving.recordings(name, split, n, seed)
+    known = ", ".join([*moving.SETS, *published.SETS])
+    raise ValueError(f"unknown event data set {name!r}: choose one of {known}")
 
 
 def dataset(name: str, split: str = "test", root: str | Path | None = None) -> Dataset:
@@ -154,7 +173,7 @@ def dataset(name: str, split: str = "test", root: str | Path | None = None) -> D
 
     Returns:
         Pairs of a normalised image, float32 (channels, height, width), and its label. The sets
-        you download are read image by image, in the order of their files.
+        you download are read image by image, those of photographs in the order of their files.
 
     Raises:
         ValueError: unknown name or split, or files that are not the published ones.
@@ -164,6 +183,8 @@ def dataset(name: str, split: str = "test", root: str | Path | None = None) -> D
     check_split(split)
     if name in folders.FOLDERS:
         return folders.dataset(name, split, root, *_NORMALISATION[name])
+    if name in published.SETS:
+        return Framed(recordings(name, split, root=root))
     return TensorDataset(*load(name, split))
 
 
@@ -201,6 +222,8 @@ def classes(name: str) -> list[str]:
         return folders.classes(name)
     if name in moving.SETS:
         return list(moving.SETS[name][0])
+    if name in published.SETS:
+        return list(published.SETS[name].classes)
     return list(_BOARDS[name].CLASSES if name in _BOARDS else digits.CLASSES)
 
 
