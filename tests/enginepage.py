@@ -1,21 +1,16 @@
 """A page of a real browser that holds the JavaScript engine and nothing else."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from chromium import CHROMIUM, FLAGS
 from playwright.sync_api import Page, sync_playwright
 
 from mstlib.explorers.base import STATIC
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 
 # Runs images one after the other on a network that the page holds.
 _RUN = """([name, pixels, size, options]) => {

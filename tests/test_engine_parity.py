@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from enginepage import CHROMIUM, bits, engine_page
+from chromium import CHROMIUM
+from enginepage import bits, engine_page
 from playwright.sync_api import Error
 from tiny import pictures, tiny
 

@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM
 from explorer_samples import RECORDINGS, edge
 from playwright.sync_api import expect
-from test_explorers_browser import CHROMIUM, desk, drive, in_thread, say, static
+from test_explorers_browser import desk, drive, in_thread, say, static
 from traitlets import TraitError
 
 from mstlib.data.events import EVENT

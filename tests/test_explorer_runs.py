@@ -5,8 +5,9 @@ import random
 import pytest
 import torch
 import traitlets
+from chromium import CHROMIUM
 from explorer_samples import TRACES, explorers
-from test_explorers_browser import CHROMIUM, desk, in_thread, static  # noqa: F401
+from test_explorers_browser import desk, in_thread, static  # noqa: F401
 
 from mstlib.explorers import EnergyExplorer, NeuronExplorer, ProductExplorer, QCFSExplorer
 from mstlib.explorers.base import Number

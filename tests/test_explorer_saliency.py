@@ -1,8 +1,9 @@
 """The saliency explorer: what it stores, what it refuses, and what it says in a browser."""
 
 import pytest
+from chromium import CHROMIUM
 from explorer_samples import SALIENCY, SCENES
-from test_explorers_browser import CHROMIUM, desk, drive, in_thread, say, static
+from test_explorers_browser import desk, drive, in_thread, say, static
 from traitlets import TraitError
 
 from mstlib.explorers import SaliencyExplorer

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from chromium import CHROMIUM, FLAGS
 from explorer_samples import BACKBONES, CURVES, LEDGER, PROFILES, TRACES, WALK, explorers
 from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -44,10 +45,6 @@ VIEWS = [
     "backbones",
     "network",
 ]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 # Playwright holds one event loop a thread, and the tests of the built book hold the main one's.
 THREAD = ThreadPoolExecutor(1)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

@@ -10,7 +10,6 @@ import importlib.util
 import operator
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,25 +23,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, FLAGS
 from explorer_samples import explorers
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 HERE = Path(__file__).parent
 MAKES_ONE = HERE.parent / "notebooks" / "A3_make_an_explorer.ipynb"
 VIEWS = list(explorers())
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 SETTINGS = {
     # Cells out of sight are drawn as well, and no news or updates are looked for.
     "notebook-extension/tracker": '{"windowingMode": "none"}',

@@ -9,8 +9,9 @@ import nbformat
 import pytest
 import torch
 import traitlets
+from chromium import AXE, CHROMIUM
 from reading import NOTEBOOKS, answer_names, cells, solution
-from test_explorers_browser import AXE, CHROMIUM, desk, in_thread, say, static  # noqa: F401
+from test_explorers_browser import desk, in_thread, say, static  # noqa: F401
 
 from mstlib.exercises import check, find
 from mstlib.explorers.base import STATIC

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from enginepage import CHROMIUM
+from chromium import CHROMIUM
 from playwright.sync_api import Page, expect
 from test_runner_browser import answer, desk, drive  # noqa: F401 (a fixture)
 

@@ -1,12 +1,10 @@
 """A real browser on the built book: any test of this folder may ask for `book`.
 
-The browser is the system's Chromium, cut off from the network. Without it, or without a built book,
-the tests are skipped and say why.
+Without a browser, or without a built book, the tests are skipped and say why.
 """
 
 import functools
 import http.server
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,24 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from chromium import AXE, CHROMIUM, FLAGS
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
-AXE = ROOT / "tests" / "vendor" / "axe.min.js"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 LOCAL = ("http://127.0.0.1:", "file:", "data:", "blob:", "about:")
 
 
