@@ -142,8 +142,9 @@
       if (recordings[name]?.stored !== stored) recordings[name] = { stored, events: decode(stored) };
       return recordings[name];
     };
-    const spanOf = ({ events }) => events.t[events.t.length - 1] / 1000; // ms
-    const ms = () => Math.ceil(spanOf(recording()));
+    const length = () => recording().events.t.at(-1) / 1000; // ms
+    const ms = () => Math.ceil(length()); // the slider's end, just behind the last event
+    const rounded = () => fixed(length(), 0);
     const still = root.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
     // ---- controls ----
@@ -152,7 +153,7 @@
       select(model, "recording", { label: "Recording", options: names }),
       timeline(model, "time", {
         label: "Moment", last: ms, every: TICK, stride: () => TICK / model.get("slower"),
-        show: (v) => `${fixed(Math.min(v ?? ms(), ms()), 0)} of ${ms()} ms`,
+        show: (v) => `${fixed(Math.min(v ?? ms(), length()), 0)} of ${rounded()} ms`,
       }),
       slider(model, "window", { label: "Window of the picture", min: 1, max: 200, show: (v) => `${v} ms` }),
     ];
@@ -254,7 +255,7 @@
         pen.translate(...middle([a, b]));
         pen.rotate(flip ? upright + Math.PI : upright);
         pen.textAlign = "center";
-        const words = text.replace("{}", [width, height, fixed(span / 1000, 0)][axis]);
+        const words = text.replace("{}", [width, height, rounded()][axis]);
         pen.fillText(flip ? words.replace(/(.*) →/, "← $1") : words, 0, axis === 1 ? -6 : 15);
         pen.restore();
       });
@@ -340,8 +341,8 @@
 
     function draw() {
       const events = played(), { frames } = events, n = frames.length;
-      const to = Math.min(model.get("time") ?? ms(), ms()), from = Math.max(to - model.get("window"), 0);
-      const last = to >= ms() ? events.t.length : firstAt(events.t, 1000 * to);
+      const to = Math.min(model.get("time") ?? ms(), length()), from = Math.max(to - model.get("window"), 0);
+      const last = to === length() ? events.t.length : firstAt(events.t, 1000 * to);
       const window = { from, to, first: firstAt(events.t, 1000 * from), last };
       const shuffled = model.get("order") === "shuffled";
       const cut = `cut by ${model.get("by")} into ${n}`;
@@ -351,8 +352,8 @@
       const bright = drawCamera(events, window, said);
       film.heading.textContent = shuffled ? `The same frames, shuffled: ${order}` : "The frames that the network gets";
       drawFrames(events, to, said);
-      const lasts = `${events.t.length} events in ${ms()} ms` +
-        (still ? "" : `, played in ${fixed((ms() * model.get("slower")) / 1000, 1)} s`);
+      const lasts = `${events.t.length} events in ${rounded()} ms` +
+        (still ? "" : `, played in ${fixed((length() * model.get("slower")) / 1000, 1)} s`);
       const longest = Math.max(...frames.map((f) => f.to - f.from)) / 1000;
       const fullest = Math.max(...frames.map((f) => f.last - f.first));
       return `${recording().stored.label}: ${lasts}. In the ${model.get("window")} ms up to ${fixed(to, 0)} ms: ` +
