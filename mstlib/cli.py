@@ -1,4 +1,4 @@
-"""The command line: ``mst list``, ``evaluate``, ``train``, ``export``, and several sweeps."""
+"""The command line: ``mst list``, ``evaluate``, ``events``, ``train``, and several sweeps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", help="simulate a model on a data set")
     command.add_argument("model", help="a shipped model, or a file in the authors' layout")
-    command.add_argument("--data", required=True, help="data set: digits, scenes, cifar10, …")
+    command.add_argument(
+        "--data", required=True, help="data set: digits, scenes, cifar10, cifar10-dvs, …"
+    )
     command.add_argument("--root", help="folder of a data set that is not built in")
     command.add_argument("--images", type=int, help="how many test images (default: all)")
     command.add_argument("--steps", type=int, default=64, help="time steps T (default 64)")
@@ -57,6 +59,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("events", help="look at files of event cameras")
+    tools = command.add_subparsers(required=True, metavar="COMMAND")
+    command = tools.add_parser("info", help="say what a file holds, and draw it")
+    command.add_argument("file", type=Path)
+    command.add_argument("--format", help="its format (default: told from the file)")
+    command.add_argument("--png", type=Path, metavar="FILE", help="save the picture there instead")
+    command.add_argument("--json", action="store_true", help="print JSON, and no picture")
+    command.set_defaults(run=_events_info)
+    command = tools.add_parser("convert", help="write the events of a file in another format")
+    command.add_argument("file", type=Path)
+    command.add_argument("target", type=Path, help="the file to write")
+    command.add_argument("--to", required=True, metavar="FORMAT", help="its format")
+    command.add_argument("--format", help="format of the first (default: told from the file)")
+    command.set_defaults(run=_events_convert)
 
     command = commands.add_parser("train", help="train shipped models again, from their seeds")
     command.add_argument("models", nargs="*", help="their names")
@@ -156,6 +173,57 @@ def parse_masking(words: Sequence[str]) -> Masking:
         except ValueError:
             raise ValueError(f"--mask {word}: {ratio!r} is not a number") from None
     return Masking(**ratios)
+
+
+def _events_info(options: argparse.Namespace) -> None:
+    from mstlib.data.events import examine
+    from mstlib.data.events.picture import picture, sketch
+
+    report = examine(options.file, options.format)
+    (height, width), events = report.size, report.events
+    start = int(events["t"].min()) if len(events) else 0
+    facts = {
+        "file": str(options.file),
+        "format": report.format,
+        "height": height,
+        "width": width,
+        "size_is_the_sensors": report.sensor,
+        "events": len(events),
+        "start_us": start,
+        "duration_us": report.duration,
+        "events_per_second": round(report.rate, 3),
+        "brighter": round(report.brighter, 6),
+        "time_goes_back": report.back,
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        back = f"{report.back:,} times" if report.back else "never"
+        print(f"{options.file}  {report.format}")
+        print(f"  {'sensor' if report.sensor else 'pixels seen':<15} {width} x {height}")
+        print(f"  {'events':<15} {len(events):,}")
+        print(f"  {'duration':<15} {report.duration / 1e6:,.6f} s, from {start / 1e6:,.6f} s")
+        print(f"  {'rate':<15} {report.rate:,.0f} events a second")
+        print(f"  {'brighter':<15} {report.brighter:.1%}")
+        print(f"  {'time goes back':<15} {back}")
+    if options.png:
+        from matplotlib.image import imsave
+
+        if not len(events):
+            raise ValueError(f"{options.file} holds no events: there is nothing to draw")
+        scale = max(1, 512 // max(height, width))
+        imsave(options.png, picture(events, report.size).repeat(scale, 0).repeat(scale, 1))
+    elif not options.json:
+        lines = sketch(events, report.size)
+        print("", *(f"  |{line}|" for line in lines), sep="\n")
+
+
+def _events_convert(options: argparse.Namespace) -> None:
+    from mstlib.data.events import read_events, write_events
+
+    events = read_events(options.file, options.format)
+    write_events(options.target, events, options.to)
+    print(f"{options.target}: {len(events):,} events as {options.to}")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -14,8 +14,9 @@ from typing import BinaryIO
 import numpy as np
 
 from mstlib.data.events.blocks import Fields, Stream, records
+from mstlib.data.events.event import EventFileError
 
-SIZE = (240, 256)  # what the bytes can say; the pictures of N-Caltech101 are at most 180x240
+SIZE = (240, 256)  # what the bytes can say; the recordings of N-Caltech101 are at most 180x240
 LAST = 2**32 - 1  # µs
 
 _CLOCK = 2**23
@@ -26,10 +27,10 @@ def read(path: Path, file: BinaryIO) -> Stream:
     """Open the events.
 
     Raises:
-        EventFileError: cut off.
+        EventFileError: cut off, or a row that the camera does not have.
     """
     count, blocks = records(path, file, 0, "u1", 5)
-    return Stream(count, SIZE, _fields(blocks))
+    return Stream(count, None, _fields(path, blocks))
 
 
 def encode(events: np.ndarray) -> bytes:
@@ -45,12 +46,14 @@ def encode(events: np.ndarray) -> bytes:
     return file.tobytes()
 
 
-def _fields(blocks: Iterator[np.ndarray]) -> Iterator[Fields]:
+def _fields(path: Path, blocks: Iterator[np.ndarray]) -> Iterator[Fields]:
     before = 0  # overflows in the blocks before
     for block in blocks:
         x, y, high, middle, low = block.T
         t = (high & 127).astype("i8") << 16 | middle.astype("i8") << 8 | low
         p = high >> 7
+        if y.max() > _OVERFLOW_ROW:
+            raise EventFileError(f"{path}: y must be 0 to 239, or 240 for the clock, not {y.max()}")
         over = y == _OVERFLOW_ROW
         if over.any():
             so_far = before + np.cumsum(over)

@@ -105,13 +105,15 @@ class Report:
 
     Attributes:
         format: one of `FORMATS`.
-        size: (height, width) of the sensor, or of the pixels seen where the file does not say.
+        size: (height, width) of the sensor, or of the pixels seen where the format does not say.
+        sensor: whether the size is the sensor's.
         events: the events, `EVENT` (n,), in the order of the file.
         back: how often time goes back.
     """
 
     format: str
     size: tuple[int, int]
+    sensor: bool
     events: np.ndarray
     back: int
 
@@ -141,10 +143,10 @@ def examine(path: str | Path, format: str | None = None) -> Report:
     path = Path(path)
     format = format or tell_format(path)
     events, back, size = _read(path, format, "keep")
-    if size is None or format == "atis-bin":
-        seen = [int(events[name].max()) + 1 if len(events) else 0 for name in "yx"]
-        size = (seen[0], seen[1])
-    return Report(format, size, events, back)
+    sensor = size is not None
+    if not sensor:
+        size = tuple(int(events[name].max()) + 1 if len(events) else 0 for name in "yx")
+    return Report(format, size, sensor, events, back)
 
 
 def _read(
