@@ -143,10 +143,18 @@ def test_both_hues_are_drawn_and_the_window_moves_the_picture(desk):
         for (let k = 0; k < data.length; k += 4) found.add([...data.slice(k, k + 3)].join());
         return [...found];
     }"""
-    with desk.open(static(explorer(time=30))) as page:
+    rising = edge()
+    rising["p"] = 1
+    recordings = RECORDINGS | {"rise": (rising, (16, 20), "All grows brighter")}
+    with desk.open(static(explorer(recordings=recordings, time=30))) as page:
         for place in (CLOUD, CAMERA, FILM):
             found = page.locator("canvas").nth(place).evaluate(colours)
             assert {"86,180,233", "238,138,74"} <= set(found)  # brighter, darker
+        drive(page, "recording", "rise")
+        for place in (CLOUD, CAMERA):
+            found = page.locator("canvas").nth(place).evaluate(colours)
+            assert "86,180,233" in found
+            assert "238,138,74" not in found
         before = page.locator("canvas").nth(CAMERA).evaluate("e => e.toDataURL()")
         drive(page, "time", 50)
         assert page.locator("canvas").nth(CAMERA).evaluate("e => e.toDataURL()") != before
@@ -179,7 +187,8 @@ def test_it_plays_at_the_speed_chosen_and_asks_nothing_of_a_reader_who_wants_res
         page.get_by_role("button", name="Play").click()
         expect(page.locator(".mst-say")).to_have_attribute("aria-live", "off")
         page.get_by_label("as it was").check()
-        expect(page.get_by_label("Moment", exact=True)).to_have_value("60")  # the end
+        # two steps of 50 ms; one of 1 ms each would take three seconds
+        expect(page.get_by_label("Moment", exact=True)).to_have_value("60", timeout=2000)
         expect(page.get_by_role("button", name="Play")).to_be_visible()
         expect(page.locator(".mst-say")).to_have_attribute("aria-live", "polite")
     with desk.open(static(explorer())) as page:
