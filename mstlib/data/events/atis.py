@@ -50,16 +50,18 @@ def _fields(path: Path, blocks: Iterator[np.ndarray]) -> Iterator[Fields]:
     before = 0  # overflows in the blocks before
     for block in blocks:
         x, y, high, middle, low = block.T
-        t = (high & 127).astype("i8") << 16 | middle.astype("i8") << 8 | low
+        t = (high & 127).astype("u4") << 16 | middle.astype("u4") << 8 | low
         p = high >> 7
-        if y.max() > _OVERFLOW_ROW:
-            raise EventFileError(f"{path}: y must be 0 to 239, or 240 for the clock, not {y.max()}")
-        over = y == _OVERFLOW_ROW
+        over = y >= _OVERFLOW_ROW
         if over.any():
+            if y.max() > _OVERFLOW_ROW:
+                raise EventFileError(
+                    f"{path}: y must be 0 to 239, or 240 for the clock, not {y.max()}"
+                )
             so_far = before + np.cumsum(over)
             before = int(so_far[-1])
             event = ~over
             t, x, y, p = t[event] + so_far[event] * _OVERFLOW_TIME, x[event], y[event], p[event]
         elif before:
-            t += before * _OVERFLOW_TIME
+            t = t.astype("i8") + before * _OVERFLOW_TIME
         yield t, x, y, p
