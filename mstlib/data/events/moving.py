@@ -4,12 +4,14 @@
 to MNIST and Caltech101: the camera looks at a still picture and moves in three saccades of 100 ms,
 along the sides of a triangle, back to where it began.
 
-`events-motion` shows a shape on an empty ground for 96 ms, and its class is how it moves. The shape
-is brighter or darker than the ground by chance; it appears in the first moments and is gone in the
-last. Played backwards, such a film is one of the opposite motion and the opposite contrast, and
-every pixel sends the same events in the reverse order (it begins and ends at the ground, so that it
-crosses the same thresholds both ways). So nothing that forgets the order of the events, neither
-their sum over time nor a heap of short slices, can tell opposites apart.
+`events-motion` shows two shapes, one after the other, each for 48 ms on an empty ground. While one
+of them moves, a small light blinks elsewhere: the class is how that shape moves. Shapes and light
+are brighter or darker than the ground by chance; a shape appears in its first moments and is gone
+in its last. Played backwards, such a film is one of the opposite motion and the opposite contrast,
+and every pixel sends the same events in the reverse order (it begins and ends at the ground, so
+that it crosses the same thresholds both ways). So nothing that forgets the order of the events,
+neither their sum over time nor a heap of short slices, can tell opposites apart; and no part of the
+sensor gives the answer away by itself, for the light and the shape must be joined by their time.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ OPPOSITES = ((0, 1), (2, 3), (4, 5), (6, 7))
 BATCH = 250  # recordings of one random stream
 _DRAWN = {"train": 8000, "test": 2000}
 
-_MOTION_STEPS, _MOTION_INTERVAL = 24, 4000  # 96 ms
+_MOTION_STEPS, _MOTION_INTERVAL = 12, 4000  # 48 ms for each of two shapes
 _FADE = 2  # steps in which a shape appears, and in which it is gone
+_BLINK = np.array([0, 0.5, 1, 0.5] * (_MOTION_STEPS // 4) + [0])
+_LIGHT = 2  # half the side of the light, in pixels
 _SACCADE_STEPS, _SACCADE_INTERVAL = 12, 100_000 / 12  # 100 ms a saccade
 _TRIANGLE = np.array([[0, 0], [0.5, 1], [1, 0], [0, 0]])  # x and y, in units of the amplitude
 _DIGIT_SCALE = 2.6  # pixels of the sensor for a pixel of a digit
@@ -174,18 +178,39 @@ def _motion(
     rng: np.random.Generator, split: str, seed: int, batch: int
 ) -> tuple[np.ndarray, float]:
     labels = np.argsort(rng.random(BATCH)) % len(MOTIONS)  # those of `_motions`
-    middle, angle, radius = _paths(rng, labels)
-    kind = rng.integers(len(_BORDERS), size=BATCH)
-    contrast = (0.8 + 0.6 * rng.random(BATCH)) * rng.choice([-1.0, 1.0], BATCH)
-    ink = _ink(kind, middle, angle, radius)
+    others = (labels + rng.integers(1, len(MOTIONS), BATCH)) % len(MOTIONS)
+    # Two shapes and the light, each in another quarter of the sensor.
+    quarter = np.argsort(rng.random((BATCH, 4)), axis=1)[:, :3]
+    middle = 8 + 16 * np.stack([quarter % 2, quarter // 2], -1)
+    middle = middle + 2 * (rng.random(middle.shape) - 0.5)
+    meant = _shape(rng, labels, middle[:, 0]) + _light(rng, middle[:, 2])
+    other = _shape(rng, others, middle[:, 1])
+    late = (rng.random(BATCH) < 0.5)[:, None, None, None]
+    first, second = np.where(late, other, meant), np.where(late, meant, other)
+    return np.concatenate([first, second[:, 1:]], 1), _MOTION_INTERVAL  # both end at the ground
+
+
+def _shape(rng: np.random.Generator, labels: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Draw moving shapes: log intensities over the ground, float32 (N, F, 32, 32)."""
+    ink = _ink(rng.integers(len(_BORDERS), size=BATCH), *_paths(rng, labels, middle))
     step = np.arange(_MOTION_STEPS + 1)
     shown = np.minimum(step, step[::-1]).clip(max=_FADE) / _FADE
-    seen = contrast[:, None] * shown
-    return seen[..., None, None].astype(np.float32) * ink, _MOTION_INTERVAL
+    return (_contrast(rng) * shown)[..., None, None].astype(np.float32) * ink
+
+
+def _light(rng: np.random.Generator, middle: np.ndarray) -> np.ndarray:
+    """Draw blinking squares: log intensities over the ground, float32 (N, F, 32, 32)."""
+    near = np.abs(np.arange(SIZE[0]) + 0.5 - middle[..., None]) < _LIGHT
+    square = near[:, 1, :, None] & near[:, 0, None, :]
+    return (_contrast(rng) * _BLINK)[..., None, None].astype(np.float32) * square[:, None]
+
+
+def _contrast(rng: np.random.Generator) -> np.ndarray:
+    return ((0.8 + 0.6 * rng.random(BATCH)) * rng.choice([-1.0, 1.0], BATCH))[:, None]
 
 
 def _paths(
-    rng: np.random.Generator, labels: np.ndarray
+    rng: np.random.Generator, labels: np.ndarray, middle: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Move shapes as their classes say: their middle (N, F, 2), angle (N, F), radius (N, F).
 
@@ -198,17 +223,15 @@ def _paths(
     heading = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
     moves, turns, scales = labels < 4, labels // 2 == 2, labels // 2 == 3
     # A little of every motion in all, so that no stillness gives a class away.
-    drift = (rng.random((count, 2)) - 0.5) * 3
-    travel = np.where(moves[:, None], heading[labels % 4] * (5 + 3 * u[0]), 0) + drift
+    drift = 2 * (rng.random((count, 2)) - 0.5)
+    travel = np.where(moves[:, None], heading[labels % 4] * (4 + 2 * u[0]), 0) + drift
     sign = np.where(labels % 2 == 0, 1, -1)[:, None]
-    swing = np.where(turns[:, None], sign * (0.35 + 0.2 * u[1]), 0.1 * (u[2] - 0.5)) * np.pi
+    swing = np.where(turns[:, None], sign * (0.35 + 0.15 * u[1]), 0.1 * (u[2] - 0.5)) * np.pi
     growth = np.where(scales[:, None], sign * (0.4 + 0.2 * u[3]), 0.1 * (u[4] - 0.5))
-    middle = 16 + 8 * (rng.random((count, 1, 2)) - 0.5)
-    radius = 4.5 + 1.5 * u[5]
     return (
-        middle + travel[:, None] * time[:, None],
+        middle[:, None] + travel[:, None] * time[:, None],
         2 * np.pi * u[6] + swing * time,
-        radius * (1 + growth * time),
+        (3.5 + u[5]) * (1 + growth * time),
     )
 
 
