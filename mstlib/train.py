@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from mstlib import data
+from mstlib.data.events import moving
+from mstlib.data.events.frames import summed
 from mstlib.lesions import lesion
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.build import build
@@ -91,6 +93,40 @@ RECIPES = {
         relu_epochs=16,
         qcfs_epochs=6,
         images=4000,
+        levels=6,
+    ),
+    # Frames of an event camera: 8 of them stacked, or summed up to one (see `_draw`).
+    "mst-events": Recipe(
+        "events-motion",
+        {"in_channels": 16, "reduction": 3, "classes": 8},
+        relu_epochs=12,
+        qcfs_epochs=8,
+        levels=6,
+        wake=0.1,
+    ),
+    "mst-events-summed": Recipe(
+        "events-motion",
+        {"in_channels": 2, "reduction": 3, "classes": 8},
+        relu_epochs=8,
+        qcfs_epochs=5,
+        images=4000,
+        levels=6,
+        wake=0.1,
+    ),
+    "mst-events-digits": Recipe(
+        "events-digits",
+        {"in_channels": 16, "reduction": 3},
+        relu_epochs=10,
+        qcfs_epochs=6,
+        images=2500,
+        levels=6,
+    ),
+    "mst-events-digits-summed": Recipe(
+        "events-digits",
+        {"in_channels": 2, "reduction": 3},
+        relu_epochs=10,
+        qcfs_epochs=6,
+        images=2500,
         levels=6,
     ),
     "resnet-digits": Recipe(
@@ -612,9 +648,15 @@ def _image_seed(seed: int, epoch: int) -> int:
 
 
 def _draw(recipe: Recipe, split: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw n training images: fresh boards, or a fixed set again and again, jittered."""
+    """Draw n training images: fresh boards, or a fixed set again and again, jittered.
+
+    A network of two channels gets the frames of events summed up: one for each polarity.
+    """
     if recipe.data != "digits":
-        return data.load(recipe.data, split, n, seed=seed)
+        images, labels = data.load(recipe.data, split, n, seed=seed)
+        if recipe.data in moving.SETS and recipe.model["in_channels"] == 2:
+            images = summed(images.unflatten(1, (-1, 2)))
+        return images, labels
     images, labels = data.load(recipe.data, split)
     generator = torch.Generator().manual_seed(seed)
     pick = torch.randint(len(images), (n,), generator=generator)

@@ -18,6 +18,7 @@ from mstlib.train import STUDENTS, accuracy
 TARGETS = {"mst-digits": 0.98, "mst-scenes": 0.97, "mst-cued-digits": 0.96}
 COMPARED = ("layernorm-digits",)  # less good in spikes than the others, which is its purpose
 CONVNETS = ("resnet-digits", "vgg-digits")  # tested in test_convnets.py
+EVENTS = ("mst-events",)  # tested in test_events_models.py
 COSTS = {"branch": 0.50, "scores": 0.30}
 SPIKING_IMAGES = 300
 
@@ -30,7 +31,7 @@ def shipped(request):
 
 
 def test_these_and_no_others_are_shipped():
-    assert mstlib.available() == sorted([*TARGETS, *COMPARED, *CONVNETS, *STUDENTS])
+    assert mstlib.available() == sorted([*TARGETS, *COMPARED, *CONVNETS, *EVENTS, *STUDENTS])
 
 
 @pytest.mark.parametrize("name", STUDENTS)
