@@ -8,6 +8,7 @@ import pytest
 from event_cases import SUFFIX, aedat, as_events, column, mat, some_events
 from scipy.io import loadmat
 
+from mstlib import data
 from mstlib.data.events import (
     EVENT,
     FORMATS,
@@ -66,6 +67,17 @@ def test_equal_events_are_equal_bytes(tmp_path, monkeypatch, format):
     monkeypatch.setattr(time, "asctime", lambda: "Mon Jan  1 00:00:00 2001")  # scipy writes it
     write_events(tmp_path / "b", events, format)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", ["events-digits", "events-motion"])
+def test_simulated_recordings_survive_every_format(tmp_path, name, format):
+    made = data.recordings(name, n=3)
+    for row, (events, _) in enumerate(made):
+        path = tmp_path / f"{row}{SUFFIX[format]}"
+        write_events(path, events, format)
+        assert len(events) > 100
+        np.testing.assert_array_equal(read_events(path), events)
 
 
 # The published layouts, field by field

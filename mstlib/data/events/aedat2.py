@@ -85,7 +85,7 @@ def header(path: Path, file: BinaryIO) -> tuple[str, int]:
             raise EventFileError(
                 f"{path}: the lines of text before the events have no end within {len(text)} bytes"
             )
-        if offset == 0 and line.rstrip(b"\r") != _MAGIC + b"2.0":
+        if offset == 0 and line.rstrip() != _MAGIC + b"2.0":
             version = line[len(_MAGIC) :].decode("latin-1").strip()[:20]
             raise EventFileError(f"{path} is AEDAT {version}; only AEDAT 2.0 is read")
         if b"AEChip:" in line:
