@@ -161,6 +161,12 @@ def test_load_and_dataset_give_stacked_frames(root, name):
         whole[len(whole)]
 
 
+def test_load_takes_no_more_of_a_large_set_than_it_says(root, monkeypatch):
+    monkeypatch.setattr(data, "_LARGE_DEFAULT", 4)
+    assert len(data.load("asl-dvs", root=root)[1]) == 4
+    assert len(data.load("asl-dvs", n=5, root=root)[1]) == 5
+
+
 def test_events_out_of_order_are_sorted_and_those_beyond_the_size_left_out(tmp_path):
     build(tmp_path, "n-cars", numbers=[1])
     wrong = as_events([9, 4, 5], [1, 200, 3], [1, 1, 1], [0, 1, 1])

@@ -31,7 +31,7 @@ from mstlib.data.checks import check_count, check_seed, check_split, shuffled
 from mstlib.data.events import EVENT, EventFileError, moving, published, read_events, write_events
 from mstlib.data.events.event import Recordings
 from mstlib.data.events.framed import Framed
-from mstlib.data.events.frames import scaled, stack
+from mstlib.data.events.frames import frames, scaled, stack
 from mstlib.data.folders import DataNotFound
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "classes",
     "dataset",
     "denormalise",
+    "frames",
     "load",
     "names",
     "normalisation",
@@ -54,7 +55,7 @@ __all__ = [
 
 _BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
 _DRAWN = {"train": 8000, "test": 2000}
-_IMAGENET_DEFAULT = 1000
+_LARGE_DEFAULT = 1000
 
 # Mean and standard deviation of each channel of the training images, pixels in [0, 1].
 _NORMALISATION = {
@@ -86,9 +87,9 @@ def load(
     Args:
         name: one of `names()`.
         split: "train" or "test".
-        n: how many images. None means 8000 (train) or 2000 (test) boards of a set that is
-            drawn, 1000 photographs of imagenet, and of any other set the whole split. For sets of
-            events see `recordings`.
+        n: how many images. None means 8000 (train) or 2000 (test) of a set that is drawn, and of
+            events-motion; 1000 photographs of imagenet; 1000 recordings, or all if there are
+            fewer, of a published set of events; and of any other set the whole split.
         seed: other boards of the same split, or the images of a stored set in another order.
             None means 0.
         root: folder for the sets you download; None for the environment variable MST_DATA, or
@@ -109,7 +110,10 @@ def load(
     _check_name(name)
     check_split(split)
     if name in moving.SETS or name in published.SETS:
-        counts, labels = stack(recordings(name, split, n, seed, root))
+        source = recordings(name, split, n, seed, root)
+        if n is None and name in published.SETS:
+            source = source[:_LARGE_DEFAULT]
+        counts, labels = stack(source)
         return scaled(counts).flatten(1, 2), labels
     seed = 0 if seed is None else check_seed(seed)
     if name in _BOARDS:
@@ -124,7 +128,7 @@ def load(
         return _normalise(name, pixels[rows]), labels[rows]
     source = dataset(name, split, root)
     if n is None and name == "imagenet":
-        n = _IMAGENET_DEFAULT
+        n = _LARGE_DEFAULT
     return folders.read(source, _rows(len(source), n, seed))
 
 
