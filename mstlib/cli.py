@@ -134,6 +134,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     else:
         ann = mstlib.load(options.model)
     run = mstlib.simulate(mstlib.convert(ann), images, options.steps, masking, options.seed)
+    answers, asked = run.logits.shape[-1], len(data.classes(options.data))
+    if answers != asked:
+        print(
+            f"mst: {options.model} tells {answers} classes apart and {options.data} has {asked}: "
+            "its accuracy there says nothing",
+            file=sys.stderr,
+        )
     report = {
         "model": options.model,
         "data": options.data,

@@ -91,13 +91,18 @@ def test_convert_writes_the_same_events_in_another_format(tmp_path, capsys):
 def test_evaluate_runs_on_every_stored_set(tmp_path, monkeypatch, capsys, name):
     build(tmp_path / "sets", name, numbers=range(12))
     model = tiny(image_size=32, patch_size=8, in_channels=16)
+    classes = model.config.classes
     recipe = {"recipe": {"data": "events-motion"}, "seed": 0}
     checkpoints.save_shipped("small", model, recipe, tmp_path / "weights")
     monkeypatch.setattr("mstlib.load", lambda _: model)
     line = f"evaluate small --data {name} --root {tmp_path / 'sets'} --images 3 --steps 2 --json"
     assert main(line.split()) == 0
-    report = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    report = json.loads(out)
     assert (report["data"], report["images"]) == (name, 3)
+    asked = len(published.SETS[name].classes)
+    note = f"mst: small tells {classes} classes apart and {name} has {asked}: its accuracy"
+    assert err.startswith(note) == (asked != classes)
     assert main(f"evaluate small --data {name} --root {tmp_path / 'none'}".split()) == 2
     assert f"Download {published.SETS[name].download}" in capsys.readouterr().err
 
