@@ -1,4 +1,4 @@
-"""The shipped network of events: right, as good in spikes, and with an attention that matters."""
+"""The shipped networks of events: right, as good in spikes, and with an attention that matters."""
 
 import json
 from dataclasses import asdict
@@ -9,10 +9,12 @@ import torch
 import mstlib
 from mstlib import data
 from mstlib.checkpoints import WEIGHTS, manifest
+from mstlib.data.events.frames import summed
 from mstlib.lesions import lesion
 from mstlib.train import RECIPES, accuracy
 
 SPIKING = 150
+DIGITS = {"mst-events-digits": 0.94, "mst-events-digits-summed": 0.87}
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +22,10 @@ def events():
     return mstlib.load("mst-events"), *data.load("events-motion", n=1000)
 
 
-def test_it_is_small_and_says_how_it_was_trained():
-    assert (WEIGHTS / "mst-events.safetensors").stat().st_size <= 2e6
-    recipe = json.loads(json.dumps(asdict(RECIPES["mst-events"])))
-    assert manifest()["mst-events"]["recipe"] == recipe
+@pytest.mark.parametrize("name", ["mst-events", "mst-events-summed", *DIGITS])
+def test_they_are_small_and_say_how_they_were_trained(name):
+    assert (WEIGHTS / f"{name}.safetensors").stat().st_size <= 2e6
+    assert manifest()[name]["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))
 
 
 def test_it_reduces_eight_frames_of_two_polarities_to_three_channels(events):
@@ -57,3 +59,17 @@ def test_opposite_motions_look_alike_to_it_without_their_order(events):
     order = torch.rand(1000, 8, generator=torch.Generator().manual_seed(0)).argsort(1)
     shuffled = frames[torch.arange(1000)[:, None], order].flatten(1, 2)
     assert accuracy(model, shuffled, labels) < 0.4
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_digits_seen_in_saccades_are_read(name):
+    images, labels = data.load("events-digits")
+    if name.endswith("summed"):
+        images = summed(images.unflatten(1, (8, 2)))
+    assert accuracy(mstlib.load(name), images, labels) >= DIGITS[name]
+
+
+def test_sums_over_time_do_not_tell_the_motion():
+    images, labels = data.load("events-motion", n=500)
+    model = mstlib.load("mst-events-summed")
+    assert accuracy(model, summed(images.unflatten(1, (8, 2))), labels) < 0.35

@@ -18,7 +18,12 @@ from mstlib.train import STUDENTS, accuracy
 TARGETS = {"mst-digits": 0.98, "mst-scenes": 0.97, "mst-cued-digits": 0.96}
 COMPARED = ("layernorm-digits",)  # less good in spikes than the others, which is its purpose
 CONVNETS = ("resnet-digits", "vgg-digits")  # tested in test_convnets.py
-EVENTS = ("mst-events",)  # tested in test_events_models.py
+EVENTS = (  # tested in test_events_models.py
+    "mst-events",
+    "mst-events-summed",
+    "mst-events-digits",
+    "mst-events-digits-summed",
+)
 COSTS = {"branch": 0.50, "scores": 0.30}
 SPIKING_IMAGES = 300
 
