@@ -8,6 +8,7 @@ import torch
 
 import mstlib
 from mstlib import data
+from mstlib import train as training
 from mstlib.checkpoints import WEIGHTS, manifest
 from mstlib.data.events.frames import summed
 from mstlib.lesions import lesion
@@ -73,3 +74,10 @@ def test_sums_over_time_do_not_tell_the_motion():
     images, labels = data.load("events-motion", n=500)
     model = mstlib.load("mst-events-summed")
     assert accuracy(model, summed(images.unflatten(1, (8, 2))), labels) < 0.35
+
+
+def test_a_network_of_two_channels_is_trained_on_sums():
+    stacked, labels = training._draw(RECIPES["mst-events"], "train", 5, 3)
+    sums, same = training._draw(RECIPES["mst-events-summed"], "train", 5, 3)
+    assert torch.equal(labels, same)
+    torch.testing.assert_close(sums, summed(stacked.unflatten(1, (8, 2))))
