@@ -140,35 +140,39 @@ def bomb(size: int) -> bytes:
 
 def rows(claimed: tuple[int, int], kind: int = 6, announced: int | None = None) -> bytes:
     """A .mat file whose ts claims to be of a certain shape."""
-    content = bytearray(mat(False, ts=column(1, 2)))
-    place = content.index(b"ts") - 16  # flags 16, dimensions 16, name: right behind one another
-    content[place + 0 : place + 8] = np.array(claimed, "<i4").tobytes()
-    content[place - 16] = kind
+    two = column(0, 1)
+    content = bytearray(mat(False, ts=two, x=two, y=two, pol=two))
+    # Ahead of the name: its label of 4 bytes, the dimensions (8), their label (8), the class (8).
+    name = content.index(b"ts", 128)
+    content[name - 12 : name - 4] = np.array(claimed, "<i4").tobytes()
+    content[name - 28] = kind
     if announced is not None:
         content[132:136] = announced.to_bytes(4, "little")
     return bytes(content)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        bomb(2**28),
-        rows((2**31 - 1, 1)),
-        rows((2**31 - 1, 2**31 - 1)),
-        rows((-1, 1)),
-        rows((2**30, 1), kind=1),  # cells
-        rows((2**30, 1), kind=4),  # text
-        rows((2, 1), announced=2**32 - 1),
+        (bomb(2**28), "larger than 67108864 bytes"),
+        (rows((2**31 - 1, 1)), "does not have the 2147483647 real numbers"),
+        (rows((3, 1)), "does not have the 3 real numbers"),
+        (rows((2**31 - 1, 2**31 - 1)), "no column of numbers"),
+        (rows((-1, 1)), "does not have the -1 real numbers"),
+        (rows((2**30, 1), kind=1), "class 1"),  # cells
+        (rows((2**30, 1), kind=4), "class 4"),  # text
+        (rows((2, 1), announced=2**32 - 1), "announces 4294967295 bytes"),
+        (rows((2, 1))[:-1], r"announces \d+ bytes where \d+ are left"),
     ],
-    ids=["bomb", "rows", "rows and columns", "negative", "cells", "text", "announced"],
+    ids=["bomb", "rows", "a row", "columns", "negative", "cells", "text", "announced", "cut off"],
 )
-def test_absurd_sizes_cost_neither_memory_nor_time(tmp_path, content):
+def test_absurd_sizes_cost_neither_memory_nor_time(tmp_path, content, why):
     path = tmp_path / "absurd.mat"
     path.write_bytes(content)
     tracemalloc.start()
     try:
         start = time.process_time()
-        with pytest.raises(EventFileError, match=r"absurd\.mat"):
+        with pytest.raises(EventFileError, match=rf"absurd\.mat .*{why}"):
             read_events(path)
         assert time.process_time() - start < SECONDS
         assert tracemalloc.get_traced_memory()[1] < BYTES
