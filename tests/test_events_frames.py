@@ -128,6 +128,13 @@ def test_frames_that_cannot_be_are_named(changes, message):
         frames(some(50), **({"n": 2, "size": SIZE} | changes))
 
 
+def test_times_too_large_to_be_cut_are_named():
+    recording = events((0, 0, 0, 0), (2**62, 0, 0, 0))
+    assert cuts(recording, 1, "time").tolist() == [0, 2]
+    with pytest.raises(ValueError, match="4611686018427387904 microseconds is too long to be cut"):
+        cuts(recording, 2, "time")
+
+
 def test_what_are_no_events_is_named():
     with pytest.raises(TypeError, match=r"events must be an array \(n,\) of EVENT"):
         frames(np.zeros(3), 2, SIZE)

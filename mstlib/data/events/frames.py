@@ -74,7 +74,7 @@ def cuts(events: np.ndarray, n: int, by: str = "count") -> np.ndarray:
         Rows of the array that never go back, the first 0 and the last m, int64 (n + 1,).
 
     Raises:
-        ValueError: n below 1, or another way to cut.
+        ValueError: n below 1, another way to cut, or times too large to be counted in n parts.
     """
     k = np.arange(_whole(n, "n") + 1)
     m = len(events)
@@ -83,7 +83,10 @@ def cuts(events: np.ndarray, n: int, by: str = "count") -> np.ndarray:
     if by != "time":
         raise ValueError(f"by must be one of {', '.join(CUTS)}; got {by!r}")
     t = events["t"] - events["t"][:1]
-    rows = np.searchsorted(t * n, k * t[-1:].sum())  # whole numbers: no rounding
+    length = int(t[-1]) if m else 0
+    if length > np.iinfo(np.int64).max // n:
+        raise ValueError(f"a recording of {length} microseconds is too long to be cut into {n}")
+    rows = np.searchsorted(t * n, k * length)  # whole numbers: no rounding
     rows[0], rows[-1] = 0, m
     return rows
 
