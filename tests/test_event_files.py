@@ -2,6 +2,8 @@
 
 import struct
 import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -207,6 +209,43 @@ def test_asl_as_tonic_reads_it(reads, compressed, dtype):
     assert reads(content).tolist() == [(5, 0, 179, 0), (9, 239, 0, 1), (9, 7, 79, 1)]
 
 
+def by_hand(order: str, columns: dict[str, bytes], kinds: dict[str, int]) -> bytes:
+    """A level-5 file as MathWorks describes it, with whatever fits in four bytes kept short."""
+    content = b"MATLAB 5.0 MAT-file".ljust(124)
+    content += b"\x00\x01IM" if order == "<" else b"\x01\x00MI"
+    for name, values in columns.items():
+        number = len(values) // {2: 1, 6: 4}[kinds[name]]
+        body = struct.pack(order + "IIII", 6, 8, 9, 0)  # class: uint8 numbers
+        body += struct.pack(order + "IIii", 5, 8, number, 1)
+        body += struct.pack(order + "I", len(name) << 16 | 1) + name.encode().ljust(4, b"\0")
+        if len(values) <= 4:
+            body += struct.pack(order + "I", len(values) << 16 | kinds[name]) + values.ljust(
+                4, b"\0"
+            )
+        else:
+            body += struct.pack(order + "II", kinds[name], len(values))
+            body += values + b"\0" * (-len(values) % 8)
+        content += struct.pack(order + "II", 14, len(body)) + body
+    return content
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_asl_byte_by_byte(reads, order):
+    # MathWorks, MAT-File Format, §1: both byte orders, long and short elements.
+    columns = {
+        "ts": struct.pack(order + "III", 7, 8, 4_000_000_000),
+        "x": bytes([0, 100, 239]),
+        "y": bytes([179, 0, 9]),
+        "pol": bytes([1, 0, 1]),
+    }
+    content = by_hand(order, columns, {"ts": 6, "x": 2, "y": 2, "pol": 2})
+    expected = [(7, 0, 0, 1), (8, 100, 179, 0), (4_000_000_000, 239, 170, 1)]
+    assert reads(content).tolist() == expected
+    packed = zlib.compress(content[128:])
+    wrapped = content[:128] + struct.pack(order + "II", 15, len(packed)) + packed
+    assert reads(wrapped).tolist() == expected
+
+
 def test_asl_files_are_scipys(tmp_path):
     events = some_events("asl-mat", 100)
     write_events(tmp_path / "a.mat", events, "asl-mat")
@@ -361,6 +400,18 @@ def test_reading_is_not_much_slower_than_reading_bytes(tmp_path, format):
 
     ratio = best(lambda: read_events(path)) / best(plain)
     assert ratio < 12, f"{ratio:.1f} times a plain pass"
+
+
+@pytest.mark.parametrize("format", ["aedat2", "atis-bin", "dat", "paf-aedat"])
+def test_reading_takes_little_more_memory_than_the_events(tmp_path, format):
+    path = tmp_path / f"long{SUFFIX[format]}"
+    events = some_events(format, 1_000_000)
+    write_events(path, events, format)
+    tracemalloc.start()
+    read_events(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < events.nbytes + 2**23
 
 
 # Saying what is in a file

@@ -127,11 +127,10 @@ def test_every_broken_file_is_refused_clearly_or_read_as_valid_events(memory, fo
     assert min(outcomes.values()) > INPUTS / 100, outcomes  # the breaking is neither none nor all
 
 
-def bomb(size: int) -> bytes:
-    """A compressed variable of zeros, far larger than its file."""
+def bomb(size: int, head: bytes = b"") -> bytes:
+    """A compressed element of zeros behind a head, far larger than its file."""
     pack = zlib.compressobj(9)
     chunk = bytes(2**20)
-    head = b"\x0e\0\0\0" + (size - 8).to_bytes(4, "little")
     packed = pack.compress(head)
     packed += b"".join(pack.compress(chunk) for _ in range(size >> 20)) + pack.flush()
     start = mat(ts=column(1))[:128]
@@ -154,7 +153,8 @@ def rows(claimed: tuple[int, int], kind: int = 6, announced: int | None = None) 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (bomb(2**28), "larger than 67108864 bytes"),
+        (bomb(2**28, b"\x0e\0\0\0\xf8\xff\xff\x0f"), "larger than 67108864 bytes"),
+        (bomb(2**25), "more than 1000 elements"),
         (rows((2**31 - 1, 1)), "does not have the 2147483647 real numbers"),
         (rows((3, 1)), "does not have the 3 real numbers"),
         (rows((2**31 - 1, 2**31 - 1)), "no column of numbers"),
@@ -164,7 +164,18 @@ def rows(claimed: tuple[int, int], kind: int = 6, announced: int | None = None) 
         (rows((2, 1), announced=2**32 - 1), "announces 4294967295 bytes"),
         (rows((2, 1))[:-1], r"announces \d+ bytes where \d+ are left"),
     ],
-    ids=["bomb", "rows", "a row", "columns", "negative", "cells", "text", "announced", "cut off"],
+    ids=[
+        "bomb",
+        "empty elements",
+        "rows",
+        "a row",
+        "columns",
+        "negative",
+        "cells",
+        "text",
+        "announced",
+        "cut off",
+    ],
 )
 def test_absurd_sizes_cost_neither_memory_nor_time(tmp_path, content, why):
     path = tmp_path / "absurd.mat"

@@ -18,6 +18,7 @@ SpikingJelly's ``cifar10_dvs.py``. In the terms of ``dat2mat.m``, whose picture 
 y is its x and x is 127 less its y.
 """
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,7 @@ CHIP = "ch.unizh.ini.jaer.chip.retina.DVS128"
 _CHIPS = ("dvs128", "tmpdiff128", "teresa")  # those that dat2mat.m names
 _MAGIC = b"#!AER-DAT"
 _END = b"#End Of ASCII Header"
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f]")  # all but the tab
 _LONGEST_HEADER = 1 << 20
 _SPECIAL = 0x80008000  # bit 15, and jAER's own mark of such an event
 _UNUSED = 0x7FFF0000
@@ -79,7 +81,7 @@ def header(path: Path, file: BinaryIO) -> tuple[str, int]:
         line = text[offset:end] if end >= 0 else text[offset:]
         # The address of an event can begin with the byte of "#". A line of text has no control
         # characters; the other bytes of an event almost surely have, and jAER skips such events.
-        if any(byte < 32 for byte in line.rstrip(b"\r") if byte != 9):
+        if _CONTROL.search(line.rstrip(b"\r")):
             break
         if end < 0:
             raise EventFileError(

@@ -29,6 +29,7 @@ LAST = 2**32 - 1  # µs
 NAMES = ("ts", "x", "y", "pol")
 
 _LIMIT = 1 << 26  # bytes of a whole file, unpacked: two million events, where a recording has 10^4
+_MOST = 1000  # elements in a row, where a recording has four
 _TOO_LARGE = f"is larger than {_LIMIT} bytes, unpacked; no recording is"
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -117,10 +118,13 @@ def _variables(content: bytes, order: str) -> Iterator[bytes]:
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     """The elements in a row of bytes: the type of each and its content."""
-    place = 0
+    place = count = 0
     while place < len(data):
+        count += 1
         if place + 8 > len(data):
             raise _Damaged("ends inside the label of an element")
+        if count > _MOST:
+            raise _Damaged(f"has more than {_MOST} elements; a recording has four")
         kind, size = struct.unpack_from(order + "II", data, place)
         start = place + 8
         if kind >> 16:  # a short element
