@@ -234,7 +234,7 @@ def test_no_chapter_shows_masked_attention_without_its_lesions():
     shown = [
         path.name
         for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-        if re.search("attention-75|table3.json|sweeps", "\n".join(cells(path.name, "code")))
+        if re.search(r"attention-75|table3.json|\bsweeps", "\n".join(cells(path.name, "code")))
     ]
     assert [name[:2] for name in shown] == ["07", "08", "09", "10"]
     for name in shown:
