@@ -1,4 +1,4 @@
-"""The shipped networks of events: right, as good in spikes, and with an attention that matters."""
+"""The shipped networks of events: right, as good in spikes, and with an attention that is alive."""
 
 import json
 from dataclasses import asdict
@@ -47,7 +47,8 @@ def test_it_tells_the_motions_apart_and_so_do_its_spikes(events):
 
 
 @pytest.mark.parametrize(("kind", "cost"), [("branch", 0.7), ("scores", 0.35)])
-def test_it_needs_its_attention(events, kind, cost):
+def test_it_uses_its_attention(events, kind, cost):
+    """Off after training. Trained without scores it would learn the task as well."""
     model, images, labels = events
     with lesion(model, kind):
         assert accuracy(model, images, labels) <= 0.95 - cost
