@@ -12,6 +12,7 @@ from tiny import pictures, tiny
 
 from mstlib import Confidence, Masking, data, operations, simulate, web
 from mstlib.convert import SpikingNetwork
+from mstlib.data.events.frames import summed
 from mstlib.masking import mask_numbers, set_masking
 
 pytestmark = [
@@ -76,9 +77,12 @@ def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options:
 def shown(name: str) -> torch.Tensor:
     """The images that pages show to a shipped network; frames of events, which they do not yet."""
     kind = web.data_set(name)
-    if kind.startswith("events"):
-        return data.load(kind, "test", 50)[0].double()
-    return web.pictures(name).images()
+    if not kind.startswith("events"):
+        return web.pictures(name).images()
+    images = data.load(kind, "test", 50)[0]
+    if name.endswith("-summed"):
+        images = summed(images.unflatten(1, (-1, 2)))
+    return images.double()
 
 
 @pytest.mark.parametrize("ratio", [0, 0.5, 0.75])
