@@ -66,6 +66,7 @@ CONTROLS = (
     Control("mst-scenes", "pure"),
     Control("mst-scenes", "pure", "scores"),
     *(Control("mst-scenes", form, "scores", patience=4) for form in ("softmax", "pure")),
+    *(Control("mst-events", lesion=kind) for kind in ("scores", "branch")),
 )
 
 
