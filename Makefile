@@ -80,7 +80,7 @@ bench: $(BENCH)/.ready ## time the engine against a plain loop, SpikingJelly and
 	PYTHONPATH=$(CURDIR) $(BENCH)/bin/python tools/bench.py $(ARGS)
 
 lock: | $(UV) ## choose the newest versions that fit together, and pin them
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra book --extra test --extra interop --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade --extra bench -c requirements.lock --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements-bench.lock
 	$(PYTHON) tools/javascript.py lock
 
