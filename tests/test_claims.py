@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mstlib.cli import _parser, parse_masking
+from mstlib.cli import _parser
+from mstlib.commands.evaluate import parse_masking
 from mstlib.masking import Masking
 from mstlib.models.swin import SwinConfig
 

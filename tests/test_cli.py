@@ -13,7 +13,8 @@ from tiny import tiny
 import mstlib
 from mstlib import Masking, checkpoints, data
 from mstlib import train as training
-from mstlib.cli import main, parse_masking
+from mstlib.cli import main
+from mstlib.commands.evaluate import parse_masking
 
 
 @pytest.fixture
