@@ -14,7 +14,7 @@ import importlib
 from types import ModuleType
 
 from mstlib._version import __version__
-from mstlib.checkpoints import CheckpointError, available, load_official
+from mstlib.checkpoints import CheckpointError, available, load_official, open_model
 from mstlib.checkpoints import load_shipped as load
 from mstlib.convert import ConversionError, audit, convert
 from mstlib.early_exit import Confidence
@@ -33,6 +33,7 @@ __all__ = [
     "convert",
     "load",
     "load_official",
+    "open_model",
     "simulate",
 ]
 _ROOMS = ("data", "exercises", "explorers", "lesions", "plots", "train")

@@ -1,39 +1,29 @@
-"""Weights: the shipped models, checked by their hash, and files in the authors' layout.
+"""Weights: the shipped models, checked by their hash, and `open_model` for every other kind.
 
-No file is ever unpickled into code: shipped weights are safetensors, and a ``.pth`` is read by
-PyTorch's restricted reader, which knows tensors and plain containers only.
+No file is ever unpickled into code: shipped weights are safetensors, and see `mstlib.official` for
+how a ``.pth`` is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import pickle
-import re
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors
-import torch
-from safetensors.torch import load, load_file, save
-from torch import Tensor
+from safetensors.torch import load, save
 
+from mstlib.hub import load_model
 from mstlib.masking import Masking
+from mstlib.official import LEVELS, OFFICIAL, load_official
+from mstlib.state_dicts import CheckpointError, fill, write_whole
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mstlib.models.swin import MaskedSpikingTransformer
-
 WEIGHTS = Path(__file__).parent / "weights"
 _MANIFEST = "manifest.json"
-
-
-class CheckpointError(ValueError):
-    """A weights file is missing, damaged, altered, or not of the expected layout."""
 
 
 def available() -> list[str]:
@@ -72,7 +62,7 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> nn.Module:
             f"{path.name} is damaged or was altered: its SHA-256 is not the one on record; "
             "restore the file, or train it again with `make weights`"
         )
-    return _build(load(content), entry["config"], entry["masking"], path.name)
+    return fill(load(content), entry["config"], entry["masking"], path.name)
 
 
 def save_shipped(
@@ -92,7 +82,7 @@ def save_shipped(
     folder.mkdir(parents=True, exist_ok=True)
     content = save({k: v.contiguous() for k, v in model.state_dict().items()})
     path = folder / f"{name}.safetensors"
-    _write(path, content)
+    write_whole(path, content)
     masking = model.trained_masking
     entry = {
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -101,141 +91,48 @@ def save_shipped(
         **about,
     }
     known = manifest(folder) | {name: entry}
-    _write(folder / _MANIFEST, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    write_whole(folder / _MANIFEST, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
     return path
 
 
-def load_official(
-    source: str | Path | Mapping[str, Tensor],
-    image_size: int = 32,
-    levels: int = 8,
+def open_model(
+    source: str | Path,
+    image_size: int | None = None,
+    levels: int = LEVELS,
     masking: Masking | None = None,
-) -> MaskedSpikingTransformer:
-    """Load weights in the layout of the authors' published checkpoints.
-
-    Widths, depths, heads, window and the MLP's variant are read off the shapes. The variant of the
-    graph is that of their code: position bias and softmax, LayerNorm before the head, and the
-    second residual on the normalised input.
+) -> nn.Module:
+    """Open any network, by its name or its place.
 
     Args:
-        source: A ``.pth`` or ``.safetensors`` file, or a state dict.
-        image_size: Side of the images; the weights do not tell it.
-        levels: L of QCFS; the weights do not tell it.
-        masking: What the model was trained with; the weights do not tell it.
+        source: The name of a shipped model; ``official:NAME``, one of the authors' checkpoints (see
+            `mstlib.official.OFFICIAL`); a ``.pth`` or ``.safetensors`` file in their layout; a
+            folder that `mstlib.hub.save_model` wrote; or ``hf:OWNER/NAME``, such a folder on the
+            Hugging Face hub, which is downloaded.
+        image_size: See `load_official`; only for the authors' layout, as are the next two.
+        levels: See `load_official`.
+        masking: See `load_official`.
 
     Returns:
         The network, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, damaged, would run code, or has another layout; or a
-            threshold is not positive.
+        CheckpointError: there is nothing of that name, or what is there cannot be read.
     """
-    named = "the state dict" if isinstance(source, Mapping) else Path(source).name
-    weights = dict(source) if isinstance(source, Mapping) else _read(Path(source))
-    state = {}
-    for name, value in weights.items():
-        name = name.removeprefix("module.")
-        if name.endswith(("attn_mask", "relative_position_index")):
-            continue  # derived from the shape, not learned
-        if name.endswith("_if.up"):
-            if value.numel() != 1:
-                raise CheckpointError(f"{named}: {name} must be one number, not {value.numel()}")
-            name, value = name.removesuffix("up") + "threshold", value.reshape(())
-        state[name] = value
-    config = _infer_config(state, image_size, levels, named)
-    return _build(state, config, None if masking is None else asdict(masking), named)
-
-
-def _infer_config(
-    state: dict[str, Tensor], image_size: int, levels: int, named: str
-) -> dict[str, object]:
-    """Read the shape of the network off the shapes of its weights."""
-    try:
-        width, channels, patch, _ = state["patch_embed.proj.weight"].shape
-        numbers = [re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", name) for name in state]
-        blocks = {(int(m[1]), int(m[2])) for m in numbers if m}
-        depths = [sum(s == stage for s, _ in blocks) for stage in range(1 + max(blocks)[0])]
-        first = "layers.{}.blocks.0.attn.relative_position_bias_table"
-        tables = [state[first.format(stage)].shape for stage in range(len(depths))]
-        hidden, _ = state["layers.0.blocks.0.mlp.fc1.weight"].shape
-        classes, _ = state["head.weight"].shape
-    except (KeyError, ValueError) as trouble:
-        raise CheckpointError(
-            f"{named} is not in the layout of the authors' checkpoints: {trouble}"
-        ) from None
-    return {
-        "image_size": image_size,
-        "patch_size": patch,
-        "in_channels": channels,
-        "classes": classes,
-        "width": width,
-        "depths": depths,
-        "heads": [heads for _, heads in tables],
-        "window": max((math.isqrt(rows) + 1) // 2 for rows, _ in tables),
-        "mlp_ratio": hidden / width,
-        "levels": levels,
-        "attention": "softmax",
-        "mlp_norm": "layers.0.blocks.0.mlp.norm1.weight" in state,
-        "final_norm": "layer",
-        "residual": "norm",
-    }
-
-
-def _build(
-    state: dict[str, Tensor],
-    config: Mapping[str, object],
-    masking: Mapping[str, object] | None,
-    named: str,
-) -> nn.Module:
-    """Make the network of a configuration and fill it, after a look at every tensor."""
-    # timm, which the network builds on, takes seconds to import: only when a network is needed.
-    from mstlib.models.build import build
-
-    for name, value in state.items():
-        if not bool(value.isfinite().all()):
-            raise CheckpointError(f"{named}: {name} holds values that are NaN or infinite")
-        if name.endswith(".threshold") and not bool((value > 0).all()):
+    name = str(source)
+    if name in manifest():
+        return load_shipped(name)
+    if name.startswith("hf:") or (Path(name) / "config.json").is_file():
+        return load_model(source)
+    if name.startswith("official:"):
+        name = name.removeprefix("official:")
+        if name not in OFFICIAL:
             raise CheckpointError(
-                f"{named}: the threshold θ of {name.removesuffix('.threshold')} is "
-                f"{value.item():.4g}; a threshold must be > 0"
+                f"the authors published no {name!r}; there are {', '.join(OFFICIAL)}"
             )
-    try:
-        model = build(config)
-        model.load_state_dict(state)
-    except (RuntimeError, TypeError, ValueError) as trouble:
-        raise CheckpointError(f"{named} does not fit its network: {trouble}") from None
-    model.trained_masking = None if masking is None else Masking(**masking)
-    return model.eval()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read a weights file without running anything that it may hold."""
-    if not path.exists():
-        raise CheckpointError(f"no such file: {path}")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except safetensors.SafetensorError as trouble:
-            raise CheckpointError(f"{path.name} is damaged or truncated: {trouble}") from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as trouble:
-        first = str(trouble).split("\n")[0]
+    elif Path(name).suffix not in (".pth", ".safetensors"):
         raise CheckpointError(
-            f"{path.name} holds more than tensors, and reading it would run code, or is damaged: "
-            f"refused ({first})"
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as trouble:
-        raise CheckpointError(f"{path.name} is damaged or truncated: {trouble}") from None
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if not (isinstance(content, Mapping) and all(map(torch.is_tensor, content.values()))):
-        raise CheckpointError(f"{path.name} is not a state dict (names and their tensors)")
-    return dict(content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+            f"no model {name!r}: neither a shipped one ({', '.join(available())}), nor "
+            f"official:NAME with NAME one of {', '.join(OFFICIAL)}, nor a .pth or .safetensors "
+            "file, nor a folder with a config.json, nor hf:OWNER/NAME"
+        )
+    return load_official(name, image_size, levels, masking)

@@ -27,7 +27,7 @@ def golden(request):
 
 def test_qcfs_logits_equal_the_reference(golden):
     path, expected = golden
-    ann = mstlib.load_official(path).double()
+    ann = mstlib.load_official(path, levels=8).double()
     with torch.no_grad():
         logits = ann(expected["images"].double())
     torch.testing.assert_close(logits, expected["ann_logits"], atol=1e-9, rtol=0)
@@ -37,7 +37,7 @@ def test_qcfs_logits_equal_the_reference(golden):
 @pytest.mark.parametrize("chunk", [1, 16])
 def test_every_step_and_every_layer_equal_the_reference(golden, fold, chunk):
     path, expected = golden
-    snn = mstlib.convert(mstlib.load_official(path).double(), fold=fold)
+    snn = mstlib.convert(mstlib.load_official(path, levels=8).double(), fold=fold)
     run = mstlib.simulate(snn, expected["images"].double(), steps=STEPS, chunk=chunk)
     assert run.logits.shape == expected["snn_step_logits"].shape == (STEPS, 4, 10)
     torch.testing.assert_close(run.logits, expected["snn_step_logits"], atol=1e-9, rtol=0)
@@ -47,7 +47,7 @@ def test_every_step_and_every_layer_equal_the_reference(golden, fold, chunk):
 def test_float32_agrees_as_a_whole(golden):
     path, expected = golden
     run = mstlib.simulate(
-        mstlib.convert(mstlib.load_official(path)), expected["images"], steps=STEPS
+        mstlib.convert(mstlib.load_official(path, levels=8)), expected["images"], steps=STEPS
     )
     assert run.logits.dtype == torch.float32
     mean = expected["snn_step_logits"].mean(0).float()
@@ -61,5 +61,5 @@ def test_a_state_dict_loads_like_its_file(golden):
     path, expected = golden
     weights = {f"module.{name}": value for name, value in load_file(path).items()}
     with torch.no_grad():
-        same = mstlib.load_official(weights)(expected["images"])
-        assert torch.equal(same, mstlib.load_official(path)(expected["images"]))
+        same = mstlib.load_official(weights, levels=8)(expected["images"])
+        assert torch.equal(same, mstlib.load_official(path, levels=8)(expected["images"]))
