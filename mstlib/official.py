@@ -293,6 +293,9 @@ class _Nothing:
     def __init__(self, *parts: object) -> None:
         pass
 
+    def __setstate__(self, state: object) -> None:
+        pass
+
 
 _STANDING_IN = [
     (OrderedDict, "yacs.config.CfgNode"),  # the settings: a dictionary with methods of its own

@@ -5,6 +5,7 @@ import pickle
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ import mstlib
 from mstlib import CheckpointError, Masking
 from mstlib.official import OFFICIAL, find, load_official, to_official, write_standin
 
+OLD = {"_use_new_zipfile_serialization": False}
 REFERENCE = GOLDEN / "reference_mlp_bn.weights.safetensors"
 
 
@@ -172,6 +174,17 @@ def test_a_file_as_it_is_published_loads(tmp_path, yacs, ratio, legacy):
     with torch.no_grad():
         x = pictures(2, side=32)
         assert torch.equal(model(x), load_official(REFERENCE)(x))
+
+
+def test_numbers_of_numpy_do_not_hinder(tmp_path, yacs):
+    torch.save(published(official(), max_accuracy=np.float64(97.27)), tmp_path / "numpy.pth")
+    assert load_official(tmp_path / "numpy.pth").config.classes == 10
+    torch.save(published(official(), max_accuracy=np.float64(97.27)), tmp_path / "old.pth", **OLD)
+    content = (tmp_path / "old.pth").read_bytes()
+    older = content.replace(b"numpy._core.m", b"numpy.core.m")  # as older versions of NumPy write
+    assert older != content
+    (tmp_path / "old.pth").write_bytes(older)
+    assert load_official(tmp_path / "old.pth").config.classes == 10
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
