@@ -70,9 +70,11 @@ class QCFS(nn.Module):
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
+        """Any shape to the same shape; half-precision numbers come out as float32."""
         if self.levels is None:
             return x.relu()
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()  # rounded to 8 bits first, many would fall on the wrong side of the floor
         start: float | Tensor = 0.5
         if self.training and self.spread > 0:
             start = 0.5 + self.spread * (torch.rand_like(x) - 0.5)

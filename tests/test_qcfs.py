@@ -75,3 +75,12 @@ def test_there_is_at_least_one_level(levels):
 def test_a_threshold_is_positive():
     with pytest.raises(ValueError, match="θ must be finite and > 0"):
         QCFS(4, threshold=-2.0)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_the_floor_is_taken_in_single_precision(half):
+    layer = QCFS(levels=16, threshold=0.7)
+    x = torch.randn(500, generator=torch.Generator().manual_seed(0)).to(half)
+    out = layer(x)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, layer(x.float()))
