@@ -418,15 +418,11 @@ def _training(
 def _engine(recipe: ScaleRecipe, precision: str) -> Iterator[Accelerator]:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState
-    from accelerate.utils import DistributedDataParallelKwargs
 
-    # The norms' statistics are the same in all processes without being sent round.
-    how = DistributedDataParallelKwargs(broadcast_buffers=False)
     try:
         engine = Accelerator(
             mixed_precision=precision,
             gradient_accumulation_steps=recipe.batch.accumulation,
-            kwargs_handlers=[how],
         )
         yield engine
         engine.end_training()
