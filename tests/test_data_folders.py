@@ -3,7 +3,6 @@
 import hashlib
 import io
 import pickle
-import struct
 import tarfile
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from torchvision import datasets
 from torchvision.datasets import imagenet
 
 from mstlib import data
+from mstlib.data.standins import python2_pickle
 
 
 def md5(content: bytes) -> str:
@@ -23,29 +23,6 @@ def md5(content: bytes) -> str:
 
 
 # CIFAR: pickles of protocol 2, written by Python 2 (byte strings) and an old NumPy
-
-
-def python2_pickle(value: object) -> bytes:
-    return b"\x80\x02" + _python2(value) + b"."
-
-
-def _python2(value: object) -> bytes:
-    if isinstance(value, dict):
-        pairs = b"".join(_python2(k) + _python2(v) for k, v in value.items())
-        return b"}(" + pairs + b"u"
-    if isinstance(value, list):
-        return b"](" + b"".join(map(_python2, value)) + b"e"
-    if isinstance(value, np.ndarray):
-        assert value.dtype == np.uint8
-        empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
-        dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + _python2(-1) * 2
-        shape = b"".join(map(_python2, value.shape)) + b"\x86"
-        state = b"K\x01" + shape + dtype + b"K\x00tb" + b"\x89" + _python2(value.tobytes())
-        return empty + b"(" + state + b"tb"
-    if isinstance(value, int):
-        return b"J" + struct.pack("<i", value)
-    content = value.encode() if isinstance(value, str) else value
-    return b"T" + struct.pack("<i", len(content)) + content
 
 
 def make_cifar(name: str, root: Path, monkeypatch, per_file: int = 6) -> dict[str, tuple]:

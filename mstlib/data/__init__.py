@@ -15,7 +15,8 @@ your download |
 Files of events, of the formats that these five sets are published in, are read by `read_events` and
 written by `write_events`.
 
-Sets of events are `recordings`; `load` gives them as stacked frames.
+Sets of events are `recordings`; `load` gives them as stacked frames. `mstlib.data.standins` writes
+small sets in the place of those to be downloaded, to rehearse with.
 """
 
 from pathlib import Path
@@ -33,6 +34,7 @@ from mstlib.data.events.event import Recordings
 from mstlib.data.events.framed import Framed
 from mstlib.data.events.frames import frames, scaled, stack
 from mstlib.data.folders import DataNotFound
+from mstlib.data.standins import StandInWarning
 
 __all__ = [
     "EVENT",
@@ -40,6 +42,7 @@ __all__ = [
     "DataNotFound",
     "EventFileError",
     "Recordings",
+    "StandInWarning",
     "boards",
     "classes",
     "dataset",

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mstlib.data import standins
 from mstlib.data.checks import SPLITS, check_count, check_seed, check_split, shuffled
 from mstlib.data.events.event import Recordings
 from mstlib.data.events.files import read_events
@@ -152,6 +153,7 @@ def recordings(
     seed = 0 if seed is None else check_seed(seed)
     known = SETS[name]
     place = Path(root or os.environ.get("MST_DATA", "data"))
+    standins.tell(name, place)
     paths, labels, test = _index(name, place.resolve())
     part = np.flatnonzero(test == (split == "test"))
     if not len(part):
@@ -182,7 +184,7 @@ def _index(name: str, place: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
             stem, suffix = os.path.splitext(file)
             if suffix.lower() != known.suffix or stem.startswith("."):
                 continue
-            split = _split(name, os.path.relpath(folder, home), known.classes[label], stem)
+            split = split_of(name, os.path.relpath(folder, home), known.classes[label], stem)
             if split:
                 parts = re.split(r"(\d+)", stem)  # text and numbers in turn
                 order = [int(part) if i % 2 else part for i, part in enumerate(parts)]
@@ -193,7 +195,7 @@ def _index(name: str, place: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     missing = [known.classes[label] for label in labels.values() if label not in seen]
     if missing:
         raise _not_found(name, place, f"there is no recording of {', '.join(missing)}")
-    if known.count and len(found) < known.count:
+    if known.count and len(found) < known.count and not standins.is_standin(name, place):
         warnings.warn(
             f"{home} holds {len(found):,} of the {known.count:,} recordings of {name}; it is used "
             "as it is",
@@ -207,8 +209,18 @@ def _index(name: str, place: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     )
 
 
-def _split(name: str, folder: str, label: str, stem: str) -> str | None:
-    """Which split a file is of: "train", "test", or None for no recording of the set."""
+def split_of(name: str, folder: str, label: str, stem: str) -> str | None:
+    """Say which split a file is of.
+
+    Args:
+        name: one of `SETS`.
+        folder: its folder, within that of the set.
+        label: its class.
+        stem: its name, without the suffix.
+
+    Returns:
+        "train", "test", or None for no recording of the set.
+    """
     if name == "n-cars":
         return next((split for split in SPLITS if split in folder.lower()), None)
     if name == "cifar10-dvs":
