@@ -9,6 +9,7 @@ images. What they then make together is not what Swin-T makes, and has to be tra
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,4 +193,7 @@ def _bias(table: Tensor, shape: torch.Size) -> Tensor:
     from timm.layers import resize_rel_pos_bias_table
 
     side = (int(shape[0] ** 0.5) + 1) // 2
-    return resize_rel_pos_bias_table(table, new_window_size=(side, side), new_bias_shape=shape)
+    with warnings.catch_warnings():
+        # It tells its author that a copy is made.
+        warnings.filterwarnings("ignore", message=r"torch.searchsorted\(\)")
+        return resize_rel_pos_bias_table(table, new_window_size=(side, side), new_bias_shape=shape)
