@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mstlib.data.standins import StandInWarning
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS
@@ -93,11 +95,13 @@ class _Training:
     ) -> None:
         self.engine, self.recipe, self.setting = engine, recipe, setting
         self.source = open_source(recipe, "train", setting.root, augment=True)
-        self.plain = open_source(recipe, "train", setting.root)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StandInWarning)  # told of the first already
+            self.plain = open_source(recipe, "train", setting.root)
+            test = open_source(recipe, "test", setting.root)
         rank, world = engine.process_index, engine.num_processes
         how = recipe.batch
         self.plan = Plan(len(self.source), how.images, how.accumulation, setting.seed, rank, world)
-        test = open_source(recipe, "test", setting.root)
         self.watched = examples(test, recipe.keep.watched, share=slice(rank, None, world))
         self.mixup = _mixup(recipe, how.images // world // how.accumulation)
         self.path = setting.out / state.STATE

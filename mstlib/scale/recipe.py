@@ -50,7 +50,7 @@ class Augment:
     """How training images are changed. All but `mixup` and `cutmix` act on one image at a time.
 
     Attributes:
-        policy: timm's name of a policy, as "rand-m9-mstd0.5-inc1"; "" for none.
+        policy: timm's name of a policy, as "rand-m9-mmax9-mstd0.5-inc1"; "" for none.
         scale: Smallest and largest share of the area that a random crop shows.
         flip: Probability of a mirror image.
         jitter: Strength of changes of colour; timm has none where there is a policy.
@@ -63,7 +63,7 @@ class Augment:
         number: How many of them are made to a recording.
     """
 
-    policy: str = "rand-m9-mstd0.5-inc1"
+    policy: str = "rand-m9-mmax9-mstd0.5-inc1"
     scale: tuple[float, float] = (0.08, 1.0)
     flip: float = 0.5
     jitter: float = 0.4

@@ -194,6 +194,5 @@ def _bias(table: Tensor, shape: torch.Size) -> Tensor:
 
     side = (int(shape[0] ** 0.5) + 1) // 2
     with warnings.catch_warnings():
-        # It tells its author that a copy is made.
-        warnings.filterwarnings("ignore", message=r"torch.searchsorted\(\)")
+        warnings.simplefilter("ignore")  # PyTorch's, of the way in which timm indexes
         return resize_rel_pos_bias_table(table, new_window_size=(side, side), new_bias_shape=shape)
