@@ -136,6 +136,7 @@ def simulate(
     batch_size: int | None = None,
     chunk: int | None = None,
     record: Iterable[str] = (),
+    first: int = 0,
 ) -> Run:
     """Show images to a spiking network for a number of time steps (Eq. 2 and 3 in every layer).
 
@@ -158,6 +159,7 @@ def simulate(
         chunk: Steps simulated together; bounds the memory. By default as many as keep the
             activations of a batch near the processor.
         record: Names of layers whose every spike is to be kept in `Run.spikes`.
+        first: Place of the first image, where these are some of many: the masks depend on it.
 
     Returns:
         A `Run`.
@@ -171,6 +173,8 @@ def simulate(
         UserWarning: the network was trained with another masking than this one.
     """
     _check(snn, images, steps, batch_size, chunk)
+    if not isinstance(first, int) or first < 0:
+        raise ValueError(f"first must be a whole number >= 0, not {first!r}")
     if until is not None and not isinstance(until, Confidence):
         raise TypeError(f"until must be a Confidence or None, not {until!r}")
     images = images.to(next(iter(snn.neurons.values())).threshold)
@@ -199,8 +203,8 @@ def simulate(
     try:
         parts = _side_by_side(
             snn,
-            lambda snn, first: _simulate_batch(
-                snn, images, slice(first, first + batch_size), steps, chunk, record, until
+            lambda snn, start: _simulate_batch(
+                snn, images, slice(start, start + batch_size), first, steps, chunk, record, until
             ),
             range(0, len(images), batch_size),
             threads,
@@ -277,13 +281,14 @@ def _simulate_batch(
     snn: SpikingNetwork,
     images: Tensor,
     batch: slice,
+    first: int,
     steps: int,
     chunk: int,
     record: tuple[str, ...],
     until: Confidence | None,
 ) -> Run:
     """Simulate one batch of the images, chunk of time by chunk of time."""
-    x, which = images[batch], torch.arange(len(images))[batch]
+    x, which = images[batch], torch.arange(first, first + len(images))[batch]
     taken = torch.full((len(x),), steps)
     running = torch.arange(len(x))  # the images of the batch that have not stopped
     logits: Tensor | None = None

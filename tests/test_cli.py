@@ -75,25 +75,21 @@ def test_evaluate_takes_a_file_in_the_authors_layout(capsys):
     assert report["mask"] == {}
 
 
-def test_evaluate_resizes_images(monkeypatch, capsys):
+def test_evaluate_resizes_images(capsys):
     path = GOLDEN / "reference_mlp_bn.weights.safetensors"
-    sizes = []
-    load = mstlib.load_official
-    monkeypatch.setattr(
-        mstlib,
-        "load_official",
-        lambda model, size, levels: sizes.append(size) or load(model, size, levels),
-    )
-    assert mst(f"evaluate {path} --data scenes --steps 1 --images 1 --size 64") == 0
-    assert sizes == [64]
-    assert mst(f"evaluate {path} --data scenes --images 1 --size 0") == 2
+    words = f"evaluate {path} --data scenes --steps 4 --images 2 --json"
+    assert mst(words) == mst(f"{words} --size 64") == 0
+    small, large = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    spikes = [sum(report["spikes_by_module"].values()) for report in (small, large)]
+    assert 2 < spikes[1] / spikes[0] < 8  # four times the tokens
+    assert mst(f"{words} --size 0") == 2
     assert "pixels >= 1, not 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("evaluate large --data digits", "no shipped model 'large'; available: small"),
+        ("evaluate large --data digits", "no model 'large': neither a shipped one (small)"),
         ("evaluate small --data letters", "unknown data set 'letters'"),
         ("evaluate small --data scenes --images 2", r"images must be (B, 1, 32, 32)"),
         ("evaluate small --data digits --images 2 --steps 0", "steps must be a whole number >= 1"),

@@ -9,10 +9,10 @@ from matplotlib.image import imread
 from test_event_sets import build
 from tiny import tiny
 
-from mstlib import checkpoints
 from mstlib.cli import main
 from mstlib.data.events import FORMATS, published, read_events, write_events
 from mstlib.data.events.picture import BRIGHTER, DARKER, SHADES, picture, sketch
+from mstlib.hub import save_model
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -88,22 +88,20 @@ def test_convert_writes_the_same_events_in_another_format(tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore:.* of the .* recordings of")
 @pytest.mark.parametrize("name", published.SETS)
-def test_evaluate_runs_on_every_stored_set(tmp_path, monkeypatch, capsys, name):
+def test_evaluate_runs_on_every_stored_set(tmp_path, capsys, name):
     build(tmp_path / "sets", name, numbers=range(12))
     model = tiny(image_size=32, patch_size=8, in_channels=16)
     classes = model.config.classes
-    recipe = {"recipe": {"data": "events-motion"}, "seed": 0}
-    checkpoints.save_shipped("small", model, recipe, tmp_path / "weights")
-    monkeypatch.setattr("mstlib.load", lambda _: model)
-    line = f"evaluate small --data {name} --root {tmp_path / 'sets'} --images 3 --steps 2 --json"
+    small = save_model(model, tmp_path / "small")
+    line = f"evaluate {small} --data {name} --root {tmp_path / 'sets'} --images 3 --steps 2 --json"
     assert main(line.split()) == 0
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert (report["data"], report["images"]) == (name, 3)
     asked = len(published.SETS[name].classes)
-    note = f"mst: small tells {classes} classes apart and {name} has {asked}: its accuracy"
+    note = f"mst: {small} tells {classes} classes apart and {name} has {asked}: its accuracy"
     assert err.startswith(note) == (asked != classes)
-    assert main(f"evaluate small --data {name} --root {tmp_path / 'none'}".split()) == 2
+    assert main(f"evaluate {small} --data {name} --root {tmp_path / 'none'}".split()) == 2
     assert f"Download {published.SETS[name].download}" in capsys.readouterr().err
 
 

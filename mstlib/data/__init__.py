@@ -28,7 +28,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from mstlib.data import cued_digits, digits, folders, scenes
 from mstlib.data.board import Boards
-from mstlib.data.checks import check_count, check_seed, check_split, shuffled
+from mstlib.data.checks import check_count, check_seed, check_size, check_split, shuffled
 from mstlib.data.events import EVENT, EventFileError, moving, published, read_events, write_events
 from mstlib.data.events.event import Recordings
 from mstlib.data.events.framed import Framed
@@ -170,29 +170,46 @@ def recordings(
     raise ValueError(f"unknown event data set {name!r}: choose one of {known}")
 
 
-def dataset(name: str, split: str = "test", root: str | Path | None = None) -> Dataset:
+def dataset(
+    name: str,
+    split: str = "test",
+    root: str | Path | None = None,
+    size: int | None = None,
+    side: int = 32,
+) -> Dataset:
     """Open a whole split as a torch data set, for sets too large to load at once.
 
     Args:
         name: one of `names()`.
         split: "train" or "test".
         root: as for `load`.
+        size: height and width to give the images; None for those of the set. Photographs are
+            resized as `mstlib.data.folders.dataset` says, images that are made here bilinearly,
+            and cells of events are repeated.
+        side: cells of a frame of a published set of events along each side, before that.
 
     Returns:
         Pairs of a normalised image, float32 (channels, height, width), and its label. The sets
         you download are read image by image, those of photographs in the order of their files.
 
     Raises:
-        ValueError: unknown name or split, or files that are not the published ones.
+        ValueError: unknown name or split, files that are not the published ones, or a size or a
+            side below 1.
         DataNotFound: the set is to be downloaded first.
     """
     _check_name(name)
     check_split(split)
+    for value in (size, side):
+        if value is not None:
+            check_size(value)
     if name in folders.FOLDERS:
-        return folders.dataset(name, split, root, *_NORMALISATION[name])
+        return folders.dataset(name, split, root, *_NORMALISATION[name], size)
     if name in published.SETS:
-        return Framed(recordings(name, split, root=root))
-    return TensorDataset(*load(name, split))
+        return Framed(recordings(name, split, root=root), side=side, size=size)
+    images, labels = load(name, split)
+    if size is not None:
+        images = torch.nn.functional.interpolate(images, (size, size), mode="bilinear")
+    return TensorDataset(images, labels)
 
 
 def boards(name: str, split: str = "test", n: int | None = None, seed: int | None = None) -> Boards:

@@ -34,6 +34,17 @@ def check_count(n: int, available: int | None = None) -> int:
     return int(n)
 
 
+def check_size(size: int) -> int:
+    """Return size if it can be the side of an image.
+
+    Raises:
+        ValueError: it is not a whole number of pixels, 1 or more.
+    """
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"a size is a whole number of pixels >= 1, not {size!r}")
+    return int(size)
+
+
 def check_seed(seed: int) -> int:
     """Return seed as an int if it is a whole number, 0 or more.
 

@@ -13,11 +13,14 @@ class Framed(Dataset):
     Args:
         recordings: the set.
         n: frames of each recording.
-        side: their height and width.
+        side: their height and width, in cells.
+        size: their height and width in pixels, cells repeated; None for a pixel a cell.
     """
 
-    def __init__(self, recordings: Recordings, n: int = 8, side: int = 32) -> None:
-        self.recordings, self.n, self.side = recordings, n, side
+    def __init__(
+        self, recordings: Recordings, n: int = 8, side: int = 32, size: int | None = None
+    ) -> None:
+        self.recordings, self.n, self.side, self.size = recordings, n, side, size
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -25,4 +28,8 @@ class Framed(Dataset):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
         row = range(len(self))[row]
         counts, labels = stack(self.recordings[row : row + 1], self.n, side=self.side)
-        return scaled(counts).flatten(1, 2)[0], int(labels[0])
+        image = scaled(counts).flatten(1, 2)
+        if self.size is not None:
+            size = (self.size, self.size)
+            image = torch.nn.functional.interpolate(image, size, mode="nearest-exact")
+        return image[0], int(labels[0])
