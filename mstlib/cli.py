@@ -6,9 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mstlib.commands import evaluate, events, export, models, standin, sweeps, train
+from mstlib.commands import evaluate, events, export, models, standin, sweep, sweeps, train
 
-GROUPS = (models, evaluate, events, train, export, sweeps, standin)  # in the order of the help text
+GROUPS = (
+    models,
+    evaluate,
+    sweep,
+    events,
+    train,
+    export,
+    sweeps,
+    standin,
+)  # in the order of the help text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
