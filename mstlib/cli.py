@@ -6,18 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mstlib.commands import evaluate, events, export, models, standin, sweep, sweeps, train
-
-GROUPS = (
-    models,
+from mstlib.commands import (
     evaluate,
-    sweep,
     events,
-    train,
     export,
-    sweeps,
+    models,
+    reproduce,
     standin,
-)  # in the order of the help text
+    sweep,
+    sweeps,
+    train,
+)
+
+# In the order of the help text.
+GROUPS = (models, evaluate, sweep, reproduce, train, export, standin, events, sweeps)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -203,4 +203,4 @@ def set_masking(model: nn.Module, masking: Masking | None, seed: int = 0) -> Non
         raise ValueError(f"no block {sorted(unknown)} to mask; this network has {sorted(blocks)}")
     for site in sites:
         site.set(masking, seed)
-        site.steps = range(1)
+        site.begin(range(1), range(0))

@@ -42,7 +42,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar="KIND=RATIO",
-        help="mask spikes: attention=0.5, mlp=0.25 or conv=0.5; may be repeated",
+        help="mask spikes: attention=0.5, mlp=0.25 or conv=0.5, or a ratio for each block, as "
+        "attention=0.75,0.5,0; may be repeated",
     )
     add_data(command)
     command.add_argument("--out", type=Path, help="folder to keep finished parts in")
@@ -155,16 +156,19 @@ def _evaluate(options: argparse.Namespace) -> None:
 def parse_masking(words: Sequence[str]) -> Masking:
     """Read ``["attention=0.5", "mlp=0.25"]`` as a `Masking`.
 
+    A ratio may be a list with one for each block, as ``attention=0.75,0.75,0``.
+
     Raises:
         ValueError: an unknown kind, or a ratio that is not a number in [0, 1).
     """
-    ratios: dict[str, float] = {}
+    ratios: dict[str, float | tuple[float, ...]] = {}
     for word in words:
         kind, _, ratio = word.partition("=")
         if kind not in KINDS:
             raise ValueError(f"--mask takes KIND=RATIO with KIND one of {KINDS}, not {word!r}")
         try:
-            ratios[kind] = float(ratio)
+            each = tuple(float(number) for number in ratio.split(","))
+            ratios[kind] = each if len(each) > 1 else each[0]
         except ValueError:
             raise ValueError(f"--mask {word}: {ratio!r} is not a number") from None
     return Masking(**ratios)

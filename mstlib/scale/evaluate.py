@@ -27,7 +27,7 @@ from mstlib.convert import convert
 from mstlib.data import standins
 from mstlib.data.checks import check_count, check_size, shuffled
 from mstlib.data.folders import FOLDERS
-from mstlib.masking import Masking
+from mstlib.masking import Masking, set_masking
 from mstlib.simulate import simulate
 from mstlib.state_dicts import write_whole
 
@@ -185,6 +185,28 @@ def evaluate(
 
             PartialState().wait_for_everyone()
         return _merge(folder, -(-len(samples) // BLOCK), None if rank == 0 else (rank, world))
+
+
+def correct(model: nn.Module, task: Task, workers: int = 0) -> tuple[int, int]:
+    """Count the images that a network classifies right *before* it is converted.
+
+    Args:
+        model: A trained QCFS network; with masks, one draw for each image.
+        task: What to judge it by; its T is not used.
+        workers: Processes that read images ahead.
+
+    Returns:
+        Right answers, and images.
+    """
+    samples, right = task.samples(), 0
+    set_masking(model, task.masking, task.seed)
+    try:
+        with torch.no_grad(), one_thread():
+            for images, labels in DataLoader(samples, BLOCK, num_workers=workers):
+                right += int((model(images).argmax(-1) == labels).sum())
+    finally:
+        set_masking(model, None)
+    return right, len(samples)
 
 
 @contextmanager
