@@ -24,8 +24,7 @@ from torch.nn import functional as F
 
 from mstlib._version import __version__
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, Outcome, frame, rebuild, units
-from mstlib.simulate import check_images
+from mstlib.interop.exchange import ExchangeError, Outcome, check_shown, frame, rebuild, units
 from mstlib.state_dicts import write_whole
 
 if TYPE_CHECKING:
@@ -259,12 +258,7 @@ def run_onnx(path: str | Path, images: Tensor, steps: int) -> Outcome:
     about = session.get_modelmeta().custom_metadata_map
     if not {"input_shape", "layers", "dtype"} <= about.keys():
         raise ExchangeError(f"{path} was not written by export_onnx: it does not name its layers")
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number >= 1, not {steps!r}")
-    still = images.flatten(0, 1) if images.ndim == 5 else images
-    check_images(still, tuple(json.loads(about["input_shape"])))
-    if images.ndim == 5 and steps % images.shape[1]:
-        raise ValueError(f"steps must be a multiple of {images.shape[1]} frames, not {steps}")
+    check_shown(images, steps, tuple(json.loads(about["input_shape"])))
     images = images.cpu().to(getattr(torch, about["dtype"]))
     layers = json.loads(about["layers"])
     state = {
