@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,8 +41,28 @@ def job(folder, kind, changes=()):
         torch.save(model.state_dict(), folder / "weights.pt")
 
 
-def in_two(folder, *arguments):
-    """Run a job in two processes."""
+def broken(folder):
+    """Train where a sample that only one of the two takes cannot be read."""
+    from mstlib.scale import batches
+
+    opened = batches._photographs
+
+    def tear(recipe, split, root, side, augment):
+        source = opened(recipe, split, root, side, augment)
+
+        def make(index):
+            if index == 7 and augment and os.environ["RANK"] == "1":
+                raise OSError("the disk is torn")
+            return source.make(index)
+
+        return replace(source, make=make)
+
+    batches._photographs = tear
+    job(folder, "single", ["relu.epochs=50"])
+
+
+def in_two(folder, work, *arguments):
+    """Run a job in two processes; return how they ended."""
     folder.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -48,8 +70,8 @@ def in_two(folder, *arguments):
 
     def process(rank):
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-        os.environ.update(meeting, RANK=str(rank), LOCAL_RANK=str(rank), ACCELERATE_USE_CPU="1")
-        job(folder, *arguments)
+        os.environ.update(meeting, RANK=str(rank), LOCAL_RANK=str(rank))
+        work(folder, *arguments)
 
     pids = [child(process, rank) for rank in (0, 1)]
     return [os.waitpid(pid, 0)[1] for pid in pids]
@@ -78,6 +100,8 @@ def compare(one, two):
 
 
 def main(root):
+    import mstlib.scale.fit  # noqa: F401 - once, for all children
+
     torch.set_num_threads(1)
     standins.write("cifar10", root, train=64, test=32)
     report = {}
@@ -87,9 +111,12 @@ def main(root):
     for name, (kind, changes) in kinds.items():
         one, two = root / f"{kind}-one", root / f"{kind}-two"
         one.mkdir()
-        job(one, kind, changes)
-        assert in_two(two, kind, changes) == [0, 0]
+        assert os.waitpid(child(job, one, kind, changes), 0)[1] == 0
+        assert in_two(two, job, kind, changes) == [0, 0]
         report[name] = compare(one, two)
+    began = time.monotonic()
+    report["broken"] = in_two(root / "broken", broken)
+    report["seconds"] = time.monotonic() - began
     print(json.dumps(report))
 
 

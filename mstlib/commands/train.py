@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mstlib.scale.fit import Setting
     from mstlib.scale.recipe import ScaleRecipe
 
-_MANY = "Under `accelerate launch -m mstlib.cli …` it runs in many processes."
+_MANY = "Under `accelerate launch -m mstlib.cli …`, or `torchrun`, it runs in many processes."
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -124,6 +124,8 @@ def _finish(
     from mstlib.hub import save_model
     from mstlib.scale.report import report
 
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     if int(os.environ.get("RANK", "0")):
         return
     about = {"data": recipe.data, "recipe": recipe.plain(), "seed": setting.seed}

@@ -1,7 +1,7 @@
 """The loop of a training at full scale: on one device or many, and after an interruption.
 
-The engine is Hugging Face's Accelerate: the same loop runs on a processor, on a GPU and, under
-``accelerate launch``, on many of them, with mixed precision and gradient accumulation. Lightning
+The engine is Hugging Face's Accelerate: the same loop runs on a processor, on a GPU and, under its
+launcher or PyTorch's, on many of them, with mixed precision and gradient accumulation. Lightning
 Fabric does as much, but it brings nine packages and Accelerate one: timm, which the networks are
 built on, has already brought the rest. The data are not given to the engine. Which image an update
 sees is a function of seed, epoch and index (see `mstlib.scale.batches`), and what is drawn in an
@@ -274,7 +274,7 @@ class _Training:
 def train(recipe: ScaleRecipe, setting: Setting) -> MaskedSpikingTransformer:
     """Train a network as a recipe says, or go on with a training that was interrupted.
 
-    Called by every process of ``accelerate launch``, or by one alone.
+    Called by every process of ``accelerate launch`` or ``torchrun``, or by one alone.
 
     Args:
         recipe: What to do.
@@ -425,13 +425,21 @@ def _engine(recipe: ScaleRecipe, precision: str) -> Iterator[Accelerator]:
 
     try:
         engine = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # or many processes would each train alone
             mixed_precision=precision,
             gradient_accumulation_steps=recipe.batch.accumulation,
         )
         yield engine
-        engine.end_training()
-    finally:  # so that another training of this process may choose another precision
-        AcceleratorState._reset_state(reset_partial_state=True)
+    except RuntimeError as trouble:
+        if "closed by peer" not in str(trouble) and "reset by peer" not in str(trouble):
+            raise
+        raise TrainingError(
+            "another process of this training has ended; its own message says why"
+        ) from trouble
+    finally:
+        # Another training of this process may choose another precision. The processes stay
+        # connected: they would not find each other again while some still close the connection.
+        AcceleratorState._reset_state()
         GradientState._reset_state()
 
 

@@ -1,0 +1,282 @@
+"""Trainings at full scale, on a stand-in: killed, shared by two processes, refused, reported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny
+
+from mstlib.data import standins
+from mstlib.hub import load_model
+from mstlib.masking import Masking
+from mstlib.models.swin import MaskedSpikingTransformer
+from mstlib.qcfs import QCFS
+from mstlib.scale.fit import Setting, TrainingError, distil, train
+from mstlib.scale.metrics import Metrics, read_metrics
+from mstlib.scale.recipe import RecipeError, read
+from mstlib.scale.state import StateError
+
+pytestmark = pytest.mark.filterwarnings("ignore::mstlib.data.standins.StandInWarning")
+HERE = Path(__file__).parent
+RECIPE = HERE / "small.toml"
+KILLS = 20
+
+
+def _program(name, *arguments):
+    """Run a program of this folder on one thread; return what it printed, and its complaints."""
+    done = subprocess.run(
+        [sys.executable, HERE / name, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    standins.write("cifar10", folder, train=64, test=32)
+    return folder
+
+
+def test_a_training_survives_being_killed(tmp_path):
+    """Train and distil, killed at random moments; half of the kills wait for a state's writing."""
+    seen, _ = _program("interrupted.py", tmp_path, KILLS, 0)
+    assert seen["kills"]["writing"] + seen["kills"]["elsewhere"] >= KILLS
+    assert seen["kills"]["writing"] >= 3
+    assert len({tuple(moment or ()) for moment in seen["moments"]}) >= 5
+    assert seen["unreadable"] == 0
+    assert seen["equal"], "the weights are not those of the undisturbed training, bit for bit"
+    assert seen["same_rows"], "the metrics have rows twice, or lack some"
+
+
+def test_two_processes_do_what_one_does(tmp_path):
+    seen, said = _program("side_by_side.py", tmp_path)
+    for what, gap in seen["one update"].items():  # in single precision
+        assert gap < 1e-5, what
+    for what, gap in seen["training"].items():  # in double: masks, QCFS and all
+        assert gap < 1e-9, what
+    assert all(seen["broken"]), "a process that cannot read a sample must end all"
+    assert "sample 7 of cifar10 (train), image 7 of the set's files, cannot be read" in said
+    assert "the disk is torn" in said
+    assert "another process of this training has ended" in said
+
+
+def test_a_finished_training_has_nothing_left_to_do(root, tmp_path):
+    recipe = read(RECIPE, ["updates=2"])
+    first = train(recipe, Setting(tmp_path, root))
+    rows = read_metrics(tmp_path)
+    again = train(recipe, Setting(tmp_path, root))
+    assert read_metrics(tmp_path) == rows
+    assert [(r["phase"], r["update"]) for r in rows] == [
+        ("relu", 1),
+        ("relu", 2),
+        ("qcfs", 1),
+        ("qcfs", 2),
+    ]
+    for name, value in first.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert first.config.levels == 16
+    assert not first.training
+    assert all(m.spread == 0 and m.threshold > 0 for m in first.modules() if isinstance(m, QCFS))
+    assert type(first.patch_embed.norm).__name__ == "TokenNorm"
+
+    for change in ("seed", "recipe", "data"):
+        other, setting = recipe, Setting(tmp_path, root)
+        if change == "seed":
+            setting = Setting(tmp_path, root, seed=1)
+            complaint = r"another training \(seed: 0 there, 1 now\)"
+        elif change == "recipe":
+            other = read(RECIPE, ["updates=2", "optimiser.rate=1e-3"])
+            complaint = r"another training \(optimiser\.rate: 0\.0001 there, 0\.001 now\)"
+        else:
+            setting = Setting(tmp_path, tmp_path / "other")
+            standins.write("cifar10", tmp_path / "other", train=48, test=32, seed=3)
+            complaint = r"data\.images: 64 there, 48 now; data\.labels:"
+        with pytest.raises(StateError, match=complaint):
+            train(other, setting)
+    assert read_metrics(tmp_path) == rows
+
+
+def test_the_seed_decides(root, tmp_path):
+    recipe = read(RECIPE, ["updates=1"])
+    models = [
+        train(recipe, Setting(tmp_path / f"{n}", root, seed=seed)).head.weight
+        for n, seed in enumerate((0, 0, 1))
+    ]
+    assert torch.equal(models[0], models[1])
+    assert not torch.equal(models[0], models[2])
+
+
+def test_half_precision_keeps_out_of_the_floor(root, tmp_path, monkeypatch):
+    seen = []
+    whole = QCFS.forward
+
+    def watch(node, x):
+        out = whole(node, x)
+        if node.levels is not None and node.training:
+            seen.append((x.dtype, out.dtype))
+            steps = (out * node.levels / node.threshold).detach()
+            assert torch.allclose(steps, steps.round(), atol=1e-4)
+        return out
+
+    monkeypatch.setattr(QCFS, "forward", watch)
+    model = train(read(RECIPE, ["updates=1"]), Setting(tmp_path, root, precision="bf16"))
+    assert {inside for inside, _ in seen} >= {torch.bfloat16}
+    assert {outside for _, outside in seen} == {torch.float32}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_loss_without_a_value_ends_the_training(root, tmp_path):
+    recipe = read(RECIPE, ["optimiser.rate=1e30", "optimiser.clip=1e30", "optimiser.name=sgd"])
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf) at update \d+ of the phase rel"
+    ):
+        train(recipe, Setting(tmp_path, root))
+
+
+def test_what_cannot_work_is_told_before_the_first_update(root, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"file/out cannot be written to .*nothing was trained"):
+        train(read(RECIPE), Setting(tmp_path / "file" / "out", root))
+    for change, complaint in (
+        ("batch.images=128", "batch.images is 128 and there are only 64 images"),
+        ("batch.images=15", "multiple of 1 processes times 2 parts"),
+        ("batch.images=6", "mixup pairs the images of a part, and 3 cannot be paired"),
+        ("optimiser.name=adamv", "optimiser.name 'adamv' is none of timm's"),
+        ("schedule.name=sine", "schedule.name 'sine' is none of timm's"),
+        ("model.in_channels=1", "the network takes images"),
+    ):
+        with pytest.raises(RecipeError, match=complaint):
+            train(read(RECIPE, [change]), Setting(tmp_path / change, root))
+    with pytest.raises(ValueError, match="precision must be one of"):
+        Setting(tmp_path, precision="fp8")
+    with pytest.raises(ValueError, match="seed must be a whole number >= 0"):
+        Setting(tmp_path, seed=-1)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(root, tmp_path):
+    recipe, setting = read(RECIPE), Setting(tmp_path, root)
+    with pytest.raises(RecipeError, match="the teacher's image_size is 16 and the recipe's 32"):
+        distil(recipe, tiny(), Masking(attention=0.5), setting)
+    with pytest.raises(ValueError, match="a teacher is a Masked Spiking Transformer with QCFS"):
+        distil(recipe, MaskedSpikingTransformer().patch_embed, Masking(), setting)
+    masked = tiny(image_size=32, window=4)
+    masked.trained_masking = Masking(attention=0.5)
+    with pytest.raises(ValueError, match="a teacher has no masks"):
+        distil(recipe, masked, Masking(), setting)
+
+
+def test_a_student_has_masks_of_its_own_images(root, tmp_path):
+    """The masks that are drawn in training are those of the image's row in the whole batch."""
+    recipe = read(RECIPE, ["updates=1", "distil.draws=2", "distil.content=0.1"])
+    teacher = train(recipe, Setting(tmp_path / "t", root))
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    student = distil(recipe, teacher, Masking(attention=0.5), Setting(tmp_path / "s", root))
+    assert student.trained_masking == Masking(attention=0.5)
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+    assert not torch.equal(student.head.weight, teacher.head.weight)
+    assert all(m.ratio == 0 for m in student.modules() if hasattr(m, "ratio"))
+    with pytest.raises(StateError, match=r"masking: .*teacher"):
+        distil(recipe, student_free(student), Masking(), Setting(tmp_path / "s", root))
+
+
+def student_free(student):
+    student.trained_masking = None
+    return student
+
+
+def test_metrics_are_cut_to_what_the_state_knows(tmp_path):
+    row = {"phase": "relu", "update": 1, "loss": 2.0}
+    with Metrics(tmp_path) as metrics:
+        metrics.add(row)
+        length = metrics.keep()
+        metrics.add(row | {"update": 2})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"phase": "relu", "upd')
+    assert [r["update"] for r in read_metrics(tmp_path)] == [1, 2]
+    with Metrics(tmp_path, length) as metrics:
+        metrics.add(row | {"update": 2, "loss": 1.0})
+        assert metrics.keep() > length
+    assert [r["loss"] for r in read_metrics(tmp_path)] == [2.0, 1.0]
+    with pytest.warns(UserWarning, match="is shorter than it was"), Metrics(tmp_path, 10**6):
+        pass
+    assert len(read_metrics(tmp_path)) == 2
+
+
+def test_without_tensorboard_the_reader_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match="TensorBoard is not installed: pip install tensorboard"):
+        Metrics(tmp_path, tensorboard=True)
+
+
+def test_the_recipe_of_cifar_runs_from_end_to_end(root, tmp_path, capsys):
+    """Train, distil, convert, evaluate and report, by the commands that a reader gives."""
+    from mstlib.cli import main
+
+    thin = [("batch.images", 16), ("batch.workers", 0), ("qcfs.images", 16), ("keep.watched", 16)]
+    thin += [("model.image_size", 32), ("model.width", 12), ("model.depths", "[1, 1]")]
+    thin += [("model.heads", "[3, 3]"), ("model.window", 4)]
+    common = ["--recipe", "cifar10", "--root", str(root), "--updates", "2", "--images", "20"]
+    common += [word for name, value in thin for word in ("--set", f"{name}={value}")]
+    out = tmp_path / "teacher"
+    words = ["train", *common, "--start", "none", "--out", str(out), "--tensorboard"]
+    assert main(words) == 0
+    student = tmp_path / "student"
+    words = ["distil", *common, "--teacher", str(out / "model"), "--out", str(student)]
+    assert main([*words, "--mask", "attention=0.75"]) == 0
+    said = capsys.readouterr().out
+    assert f"network: {out / 'model'}" in said
+    assert f"report: {student / 'report.md'}" in said
+
+    assert load_model(out / "model").trained_masking is None
+    assert load_model(student / "model").trained_masking == Masking(attention=0.75)
+    assert any((out / "tensorboard").iterdir())
+    for folder in (out, student):
+        found = json.loads((folder / "report.json").read_text())
+        assert found["images"] == 20
+        assert set(found["snn"]) == {"4", "8", "16", "32", "64"}
+        assert set(found["lesions"]) == {"branch", "scores"}
+        assert set(found["silent"]) == {
+            "q_if",
+            "k_if",
+            "v_if",
+            "attn_if",
+            "attn_v_if",
+            "proj_if",
+        }
+        shares = [*found["rates"].values(), *found["silent"].values(), *found["snn"].values()]
+        assert all(0 <= share <= 1 for share in shares)
+        page = (folder / "report.md").read_text()
+        assert f"| QCFS | {found['qcfs']:.4f} |" in page
+        for picture in ("loss", "accuracy", "rate", "threshold"):
+            assert f"({picture}.svg)" in page
+            assert "<svg" in (folder / f"{picture}.svg").read_text()
+    assert "attention=0.75" in json.loads((student / "report.json").read_text())["masking"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("train --recipe cifar10", "--recipe needs --out"),
+        ("train mst-digits --recipe cifar10 --out out", "not both"),
+        ("train --recipe moons --out out", "no recipe 'moons'"),
+        ("train --recipe cifar10 --out out --images 0", "--images must be at least 1"),
+        ("train --recipe cifar10 --out out --set rate=3", "unknown entry 'rate'"),
+        ("train --recipe cifar10 --out out --root nowhere", "cifar10 is not in"),
+        ("distil --recipe cifar10 --out out --teacher nowhere", "nowhere"),
+    ],
+)
+def test_bad_commands_end_with_a_reason(words, complaint, capsys, tmp_path, monkeypatch):
+    from mstlib.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert complaint in capsys.readouterr().err
