@@ -3,22 +3,94 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     command = commands.add_parser("export", help="write networks in a form for elsewhere")
-    command.add_argument("models", nargs="*", help="their names (default: those that pages offer)")
     command.add_argument(
-        "--web", action="store_true", required=True, help="as scripts, for a page without Python"
+        "models",
+        nargs="*",
+        metavar="NAME",
+        help="any network that can be opened by name; for --web shipped ones (default: those that "
+        "pages offer)",
     )
-    command.add_argument("--folder", type=Path, help="where to write (default: the explorers')")
+    form = command.add_mutually_exclusive_group(required=True)
+    form.add_argument("--web", action="store_true", help="as scripts, for a page without Python")
+    for option, (what, explanation, _) in WRITERS.items():
+        form.add_argument(f"--{option}", type=Path, metavar=what, help=explanation)
+    command.add_argument("--folder", type=Path, help="with --web: where (default: the explorers')")
+    command.add_argument(
+        "--double",
+        action="store_true",
+        help="in numbers of 64 bits, with which other tools give the very same spikes",
+    )
     command.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> None:
+    if options.folder and not options.web:
+        raise ValueError("--folder goes with --web; every other form names its own place")
+    if options.web:
+        paths = _web(options)
+    else:
+        option = next(o for o in WRITERS if getattr(options, o) is not None)
+        if len(options.models) != 1:
+            raise ValueError(f"--{option} takes the name of one network, not {options.models}")
+        try:
+            paths = WRITERS[option][2](options.models[0], getattr(options, option), options.double)
+        except ModuleNotFoundError as trouble:
+            raise ValueError(f'{trouble}: pip install "mstlib[interop]"') from None
+    for path in paths:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+
+
+def _web(options: argparse.Namespace) -> list[Path]:
     from mstlib import web
 
-    for path in web.write(options.folder or web.FOLDER, options.models or web.MODELS):
-        print(f"{path}  {path.stat().st_size:,} bytes")
+    if options.double:
+        raise ValueError("--double goes not with --web: pages compute in 64 bits as it is")
+    return web.write(options.folder or web.FOLDER, options.models or web.MODELS)
+
+
+def _onnx(name: str, file: Path, double: bool) -> list[Path]:
+    from mstlib.checkpoints import open_model
+    from mstlib.convert import convert
+    from mstlib.interop.onnx import export_onnx
+
+    ann = open_model(name)
+    return [export_onnx(convert(ann.double() if double else ann), file)]
+
+
+def _hub(name: str, folder: Path, double: bool) -> list[Path]:
+    from mstlib.checkpoints import open_model
+    from mstlib.hub import save_model
+
+    if double:
+        raise ValueError("--double goes not with --hub: weights are kept as they were trained")
+    save_model(open_model(name), folder, _about(name))
+    return [folder / file for file in ("model.safetensors", "config.json", "README.md")]
+
+
+def _about(name: str) -> dict[str, object]:
+    """Return what is known of a network: from the manifest, or from the folder it lies in."""
+    from mstlib.checkpoints import manifest
+    from mstlib.hub import read_config
+    from mstlib.web import data_set
+
+    entry = manifest().get(name)
+    if entry is not None:
+        known = {key: v for key, v in entry.items() if key not in ("sha256", "config", "masking")}
+        return {"name": name, "data": data_set(name), "license": "apache-2.0", **known}
+    if (Path(name) / "config.json").is_file():
+        return dict(read_config(name).get("about") or {})
+    return {"source": name}
+
+
+# {option: (what it takes, help, writer of a named network, in float64 or not)}
+WRITERS: dict[str, tuple[str, str, Callable[[str, Path, bool], list[Path]]]] = {
+    "onnx": ("FILE", "one time step with explicit state, without masks, for ONNX Runtime", _onnx),
+    "hub": ("FOLDER", "weights, configuration and card, in the form of the Hugging Face hub", _hub),
+}

@@ -147,10 +147,12 @@ def export_onnx(snn: SpikingNetwork, path: str | Path) -> Path:
 
     Raises:
         TypeError: `snn` is not a converted network.
-        ExchangeError: it has masks, was trained with masks, does not say what images it takes, or
-            has a layer or a number format that the file cannot hold.
+        ExchangeError: it has masks, was trained with masks, does not say what images it takes, has
+            a layer or a number format that the file cannot hold, or there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise ExchangeError(f"{path} must be a file in a folder that exists")
     net, neurons = rebuild(snn, _Neuron)
     threshold = next(iter(snn.neurons.values())).threshold
     if threshold.dtype not in _DTYPES:
