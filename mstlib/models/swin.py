@@ -171,7 +171,8 @@ class WindowAttention(nn.Module):
         """Turn score spikes ``(B·w, heads, N, N)`` into the weights of V."""
         if isinstance(self.softmax, SpikeSoftmax):
             return self.softmax(a)
-        windows = a.view(-1, 1 if self.apart is None else len(self.apart), *a.shape[1:])
+        count = 1 if self.apart is None else self.apart.shape[0]
+        windows = a.view(-1, count, *a.shape[1:])
         if self.softmax is not None:
             return self.softmax(windows + self._bias()).view_as(a)
         windows = windows / a.shape[-1]
