@@ -87,6 +87,8 @@ def test_a_finished_training_has_nothing_left_to_do(root, tmp_path):
     assert not first.training
     assert all(m.spread == 0 and m.threshold > 0 for m in first.modules() if isinstance(m, QCFS))
     assert type(first.patch_embed.norm).__name__ == "TokenNorm"
+    other = train(recipe, Setting(tmp_path / "other seed", root, seed=1))
+    assert not torch.equal(other.head.weight, first.head.weight)
 
     for change in ("seed", "recipe", "data"):
         other, setting = recipe, Setting(tmp_path, root)
@@ -105,16 +107,6 @@ def test_a_finished_training_has_nothing_left_to_do(root, tmp_path):
     assert read_metrics(tmp_path) == rows
 
 
-def test_the_seed_decides(root, tmp_path):
-    recipe = read(RECIPE, ["updates=1"])
-    models = [
-        train(recipe, Setting(tmp_path / f"{n}", root, seed=seed)).head.weight
-        for n, seed in enumerate((0, 0, 1))
-    ]
-    assert torch.equal(models[0], models[1])
-    assert not torch.equal(models[0], models[2])
-
-
 def test_half_precision_keeps_out_of_the_floor(root, tmp_path, monkeypatch):
     seen = []
     whole = QCFS.forward
@@ -129,7 +121,7 @@ def test_half_precision_keeps_out_of_the_floor(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(QCFS, "forward", watch)
     model = train(read(RECIPE, ["updates=1"]), Setting(tmp_path, root, precision="bf16"))
-    assert {inside for inside, _ in seen} >= {torch.bfloat16}
+    assert torch.bfloat16 in {inside for inside, _ in seen}
     assert {outside for _, outside in seen} == {torch.float32}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
@@ -156,6 +148,9 @@ def test_what_cannot_work_is_told_before_the_first_update(root, tmp_path):
     ):
         with pytest.raises(RecipeError, match=complaint):
             train(read(RECIPE, [change]), Setting(tmp_path / change, root))
+    if not torch.accelerator.is_available():
+        with pytest.raises(ValueError, match='"fp16" needs a GPU'):
+            train(read(RECIPE), Setting(tmp_path / "half", root, precision="fp16"))
     with pytest.raises(ValueError, match="precision must be one of"):
         Setting(tmp_path, precision="fp8")
     with pytest.raises(ValueError, match="seed must be a whole number >= 0"):

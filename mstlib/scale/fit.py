@@ -218,6 +218,8 @@ class _Training:
         if penalty is not None:
             penalty.remove()
         engine.unwrap_model(wrapped, keep_fp32_wrapper=False)
+        # Unwrapped, yet still marked: the next phase would be left without its precision.
+        model.__dict__.pop("_is_accelerate_prepared", None)
         engine.free_memory()
         model.eval()
 
@@ -423,9 +425,12 @@ def _engine(recipe: ScaleRecipe, precision: str) -> Iterator[Accelerator]:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState
 
+    on_processor = not torch.accelerator.is_available()
+    if on_processor and precision == "fp16":
+        raise ValueError('precision "fp16" needs a GPU; on a processor choose "bf16" or "no"')
     try:
         engine = Accelerator(
-            cpu=not torch.accelerator.is_available(),  # or many processes would each train alone
+            cpu=on_processor,  # or many processes would each train alone
             mixed_precision=precision,
             gradient_accumulation_steps=recipe.batch.accumulation,
         )
@@ -503,18 +508,19 @@ def _schedule(optimiser: torch.optim.Optimizer, recipe: ScaleRecipe, phase: _Pha
     from timm.scheduler import create_scheduler_v2
 
     how, rate = recipe.schedule, recipe.optimiser.rate * phase.rate
-    schedule, _ = create_scheduler_v2(
-        optimiser,
-        how.name,
-        num_epochs=phase.updates,  # counted in updates throughout
-        warmup_epochs=int(how.warmup * phase.updates),
-        warmup_lr=how.first * rate,
-        min_lr=how.last * rate,
-        step_on_epochs=False,
-        updates_per_epoch=1,
-    )
-    if schedule is None:
-        raise RecipeError(f"schedule.name {how.name!r} is none of timm's")
+    try:
+        schedule, _ = create_scheduler_v2(
+            optimiser,
+            how.name,
+            num_epochs=phase.updates,  # counted in updates throughout
+            warmup_epochs=int(how.warmup * phase.updates),
+            warmup_lr=how.first * rate,
+            min_lr=how.last * rate,
+            step_on_epochs=False,
+            updates_per_epoch=1,
+        )
+    except ValueError as trouble:
+        raise RecipeError(f"schedule.name {how.name!r} is none of timm's: {trouble}") from None
     return schedule
 
 
