@@ -62,7 +62,7 @@ def test_runs_do_not_depend_on_runs_before():
     net = to_spikingjelly(mstlib.convert(tiny()))
     first = run_spikingjelly(net, pictures(), 8)
     run_spikingjelly(net, pictures(2, seed=5), 3)
-    net(pictures(3))
+    net(pictures())
     again = run_spikingjelly(net, pictures(), 8)
     assert torch.equal(first.logits, again.logits)
     assert first.spike_counts == again.spike_counts
