@@ -28,7 +28,7 @@ def shown(name, images=6):
     return data.load(data_set(name), "test")[0][:images]
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "vgg-digits"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_in_float64_every_spike_is_the_same(name, tmp_path):
     images = shown(name, 3)
     snn = mstlib.convert(mstlib.load(name).double())
