@@ -50,7 +50,7 @@ def test_a_damaged_or_hostile_state_is_refused(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StateError, match=r"not the state of a training, or was damaged .*move it"):
         state.read(path, _content()["identity"])
-    for content in (_Hostile(str(tmp_path / "written")), [1], {"x": 1}):
+    for content in (_Hostile(str(tmp_path / "written")), [1], {"x": 1}, {"identity": 3}):
         torch.save(content, path)
         with pytest.raises(StateError, match="is not the state of a training"):
             state.read(path, {})

@@ -1,15 +1,18 @@
 """Trainings at full scale, on a stand-in: killed, shared by two processes, refused, reported."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import tiny
 
+from mstlib import data
 from mstlib.data import standins
 from mstlib.hub import load_model
 from mstlib.masking import Masking
@@ -17,13 +20,25 @@ from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS
 from mstlib.scale.fit import Setting, TrainingError, distil, train
 from mstlib.scale.metrics import Metrics, read_metrics
-from mstlib.scale.recipe import RecipeError, read
+from mstlib.scale.recipe import RecipeError, names, read
 from mstlib.scale.state import StateError
 
 pytestmark = pytest.mark.filterwarnings("ignore::mstlib.data.standins.StandInWarning")
 HERE = Path(__file__).parent
 RECIPE = HERE / "small.toml"
 KILLS = 20
+# Any recipe on a network and in batches that take no time.
+THIN = ["batch.images=4", "batch.workers=0", "qcfs.images=4", "keep.watched=4", "events.side=32"]
+THIN += ["model.image_size=32", "model.width=12", "model.depths=[1, 1]", "model.heads=[3, 3]"]
+THIN += ["model.window=4"]
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    """What is there already need not be looked through at the end of every phase."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _program(name, *arguments):
@@ -212,15 +227,23 @@ def test_without_tensorboard_the_reader_is_told(tmp_path, monkeypatch):
         Metrics(tmp_path, tensorboard=True)
 
 
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_trains(name, tmp_path):
+    standins.write(name, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the set is a stand-in, and not complete
+        recipe = read(name, [*THIN, "updates=1", "start=none"])
+        model = train(recipe, Setting(tmp_path / "out", tmp_path))
+    assert [row["phase"] for row in read_metrics(tmp_path / "out")] == ["relu", "qcfs"]
+    assert model.config.classes == len(data.classes(name))
+
+
 def test_the_recipe_of_cifar_runs_from_end_to_end(root, tmp_path, capsys):
     """Train, distil, convert, evaluate and report, by the commands that a reader gives."""
     from mstlib.cli import main
 
-    thin = [("batch.images", 16), ("batch.workers", 0), ("qcfs.images", 16), ("keep.watched", 16)]
-    thin += [("model.image_size", 32), ("model.width", 12), ("model.depths", "[1, 1]")]
-    thin += [("model.heads", "[3, 3]"), ("model.window", 4)]
     common = ["--recipe", "cifar10", "--root", str(root), "--updates", "2", "--images", "20"]
-    common += [word for name, value in thin for word in ("--set", f"{name}={value}")]
+    common += [word for change in THIN for word in ("--set", change)]
     out = tmp_path / "teacher"
     words = ["train", *common, "--start", "none", "--out", str(out), "--tensorboard"]
     assert main(words) == 0

@@ -7,6 +7,9 @@ built on, has already brought the rest. The data are not given to the engine. Wh
 sees is a function of seed, epoch and index (see `mstlib.scale.batches`), and what is drawn in an
 update (masks, random rounding, skipped branches, mixup) of seed, phase, update and process. So a
 training that was interrupted needs no state of any random generator, and ends at the same bits.
+
+A moving average of the weights, which many recipes keep, is not kept here: on digits, from three
+seeds, it made the networks no more accurate, neither before conversion nor after it.
 """
 
 from __future__ import annotations

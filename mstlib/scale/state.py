@@ -69,7 +69,7 @@ def read(path: Path, identity: dict[str, object]) -> dict[str, object] | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        known = content["identity"]
+        known = dict(content["identity"])
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as e:
         raise StateError(
             f"{path} is not the state of a training, or was damaged after it was written "
