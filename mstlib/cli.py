@@ -15,11 +15,12 @@ from mstlib.commands import (
     standin,
     sweep,
     sweeps,
+    throughput,
     train,
 )
 
 # In the order of the help text.
-GROUPS = (models, evaluate, sweep, reproduce, train, export, standin, events, sweeps)
+GROUPS = (models, evaluate, sweep, reproduce, train, export, standin, throughput, events, sweeps)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

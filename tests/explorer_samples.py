@@ -7,6 +7,7 @@ from mstlib.explorers import (
     ArchitectureExplorer,
     BackbonesExplorer,
     ConversionExplorer,
+    CostExplorer,
     EnergyExplorer,
     EventsExplorer,
     MaskingExplorer,
@@ -222,6 +223,11 @@ def explorers() -> dict:
         "energy": EnergyExplorer(TRACES, steps=16),
         "events": EventsExplorer(RECORDINGS, time=30),
         "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
+        "cost": CostExplorer(
+            4_489_806_336,
+            {"a laptop": {"training": 0.41, "simulation": 9.7, "watts": 60}},
+            steps=64,
+        ),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),
         "network": NetworkExplorer(names=["mst-digits"], steps=16),
     }

@@ -36,6 +36,8 @@ OTHER = {
     ("network", "layer"): "layers.0.blocks.1.mlp.fc2_if",
     ("backbones", "network"): "vgg-digits",
     ("events", "recording"): "left",
+    ("cost", "data"): "ImageNet",
+    ("cost", "device"): "H100 SXM, 16 bits",
 }
 
 

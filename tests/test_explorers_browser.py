@@ -43,6 +43,7 @@ VIEWS = [
     "events",
     "masking",
     "backbones",
+    "cost",
     "network",
 ]
 # Playwright holds one event loop a thread, and the tests of the built book hold the main one's.

@@ -3,6 +3,7 @@
 from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.backbones import BackbonesExplorer
 from mstlib.explorers.conversion import ConversionExplorer
+from mstlib.explorers.cost import CostExplorer
 from mstlib.explorers.energy import EnergyExplorer
 from mstlib.explorers.events import EventsExplorer
 from mstlib.explorers.masking import MaskingExplorer
@@ -17,6 +18,7 @@ __all__ = [
     "ArchitectureExplorer",
     "BackbonesExplorer",
     "ConversionExplorer",
+    "CostExplorer",
     "EnergyExplorer",
     "EventsExplorer",
     "MaskingExplorer",

@@ -1,0 +1,218 @@
+"""Hours and kilowatt-hours of a training or a simulation: measured here, or estimated elsewhere.
+
+A device that was measured has a rate, images a second. For one that was not there is its maker's
+figure of operations a second, which no program reaches, times a share that the reader has to guess:
+the *utilisation*. An estimate is no measurement, and is marked as one wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mstlib.convert import convert
+from mstlib.simulate import simulate
+
+# Passes through the network for each image: training goes back through it for the gradients of
+# activations and of weights; a student is trained beside the forward pass of its teacher.
+PASSES = {"train": 3, "distil": 4}
+UTILISATION = 0.2  # of a GPU in training, to begin with: a guess, and the reader's to change
+PUE = 1.2  # what a building draws for each watt of its computers: likewise
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that was *not* measured here.
+
+    Attributes:
+        flops: Floating-point operations a second that its maker names, dense.
+        watts: Its largest power.
+        source: Key of the reference in the book's bibliography.
+    """
+
+    flops: float
+    watts: float
+    source: str
+
+
+# Figures of the makers, as collected by the sources. The authors trained on eight of the first.
+DEVICES = {
+    "RTX 3090, 32 bits": Device(35.7e12, 350, "fudzilla2020"),
+    "A100 SXM, 16 bits": Device(312e12, 400, "lockwood2025"),
+    "H100 SXM, 16 bits": Device(989.4e12, 700, "lockwood2025"),
+}
+# Images to train on and to test with; the first two of a training at 224 pixels in the paper.
+IMAGES = {
+    "CIFAR-10": (50_000, 10_000),
+    "CIFAR-100": (50_000, 10_000),
+    "ImageNet": (1_281_167, 50_000),
+    "CIFAR10-DVS": (9_000, 1_000),
+}
+
+
+def macs(model: nn.Module) -> int:
+    """Count the multiplications, each with an addition, of one image's way through a network.
+
+    Args:
+        model: A network with `input_shape`, not converted.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training = model.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, *model.input_shape, device=next(model.parameters()).device))
+    model.train(training)
+    return counter.get_total_flops() // 2
+
+
+def training_flops(macs: int, images: int, epochs: float, what: str = "train") -> float:
+    """Return the floating-point operations of a training.
+
+    Args:
+        macs: From `macs`, for one image.
+        images: Images of an epoch.
+        epochs: How many.
+        what: "train" or "distil".
+
+    Raises:
+        ValueError: `what` is neither.
+    """
+    if what not in PASSES:
+        raise ValueError(f"what must be one of {', '.join(PASSES)}, not {what!r}")
+    return 2.0 * macs * PASSES[what] * images * epochs
+
+
+def simulation_flops(macs: int, images: int, steps: int) -> float:
+    """Return the floating-point operations of a simulation on a device that multiplies by zeros.
+
+    Args:
+        macs: From `macs`, for one image and step.
+        images: How many.
+        steps: T.
+    """
+    return 2.0 * macs * images * steps
+
+
+def estimated_hours(flops: float, peak: float, utilisation: float, devices: int = 1) -> float:
+    """Return the hours of so many operations on devices that were not measured.
+
+    Args:
+        flops: Floating-point operations in all.
+        peak: Operations a second of one device, by its maker.
+        utilisation: Share of them that is reached, in (0, 1].
+        devices: How many, taken to divide the work perfectly.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation must be in (0, 1], not {utilisation!r}")
+    if not peak > 0 or devices < 1:
+        raise ValueError(f"peak must be > 0 and devices >= 1, not {peak!r} and {devices!r}")
+    return flops / (peak * utilisation * devices) / 3600
+
+
+def energy(hours: float, watts: float, devices: int = 1, pue: float = 1.0) -> float:
+    """Return the kilowatt-hours of some hours at full power.
+
+    Args:
+        hours: How long.
+        watts: Of one device.
+        devices: How many.
+        pue: Power usage effectiveness, ≥ 1: what the building draws over what its computers do.
+
+    Raises:
+        ValueError: a building that draws less than what is in it.
+    """
+    if pue < 1:
+        raise ValueError(f"pue must be at least 1, not {pue!r}")
+    return hours * watts * devices * pue / 1000
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What was measured on a device.
+
+    Attributes:
+        device: Its name.
+        threads: Threads that computed; 0 on a GPU.
+        batch: Images at a time.
+        steps: T of the simulation.
+        training: Images a second in training, QCFS and mixed precision where there is a GPU.
+        simulation: Images a second in simulation over T steps.
+    """
+
+    device: str
+    threads: int
+    batch: int
+    steps: int
+    training: float
+    simulation: float
+
+
+def throughput(model: nn.Module, batch: int = 64, steps: int = 64, repeats: int = 3) -> Throughput:
+    """Measure how many images a second a network is trained with, and simulated, on this machine.
+
+    Takes the first GPU if there is one. The images are noise; each is counted in full.
+
+    Args:
+        model: A QCFS network; it is not changed.
+        batch: Images at a time, of both.
+        steps: T.
+        repeats: Batches to measure after one to warm up; the median counts.
+
+    Raises:
+        ValueError: batch, steps or repeats below 1.
+    """
+    import copy
+
+    if min(batch, steps, repeats) < 1:
+        raise ValueError(f"batch, steps and repeats must be >= 1, not {batch}, {steps}, {repeats}")
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    net = copy.deepcopy(model).to(device)
+    images = torch.randn(batch, *net.input_shape, device=device)
+    labels = torch.zeros(batch, dtype=torch.long, device=device)
+    optimiser = torch.optim.AdamW(net.train().parameters(), lr=0.0)
+
+    def update() -> None:
+        with torch.autocast("cuda", torch.bfloat16, enabled=gpu):
+            loss = nn.functional.cross_entropy(net(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    trained = _seconds(update, repeats, gpu)
+    snn = convert(net.eval())
+    simulated = _seconds(lambda: simulate(snn, images, steps), repeats, gpu)
+    name = torch.cuda.get_device_name() if gpu else _processor()
+    threads = 0 if gpu else torch.get_num_threads()
+    return Throughput(name, threads, batch, steps, batch / trained, batch / simulated)
+
+
+def _seconds(work: object, repeats: int, gpu: bool) -> float:
+    """Return the median time of some work."""
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if gpu:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return sorted(times[1:])[repeats // 2]
+
+
+def _processor() -> str:
+    """Return the name of this machine's processor, as far as the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
