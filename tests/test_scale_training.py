@@ -15,7 +15,7 @@ from tiny import tiny
 from mstlib import data
 from mstlib.data import standins
 from mstlib.hub import load_model
-from mstlib.masking import Masking
+from mstlib.masking import Masking, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS
 from mstlib.scale.fit import Setting, TrainingError, distil, train
@@ -186,7 +186,9 @@ def test_a_teacher_that_does_not_fit_is_refused(root, tmp_path):
 
 def test_a_student_has_masks_of_its_own_images(root, tmp_path):
     """The masks that are drawn in training are those of the image's row in the whole batch."""
-    recipe = read(RECIPE, ["updates=1", "distil.draws=2", "distil.content=0.1"])
+    changes = ["updates=1", "distil.draws=2", "distil.content=0.1"]
+    # Other numbers of images are trained on and watched, and neither divides the other.
+    recipe = read(RECIPE, [*changes, "batch.images=20", "keep.watched=7"])
     teacher = train(recipe, Setting(tmp_path / "t", root))
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
     student = distil(recipe, teacher, Masking(attention=0.5), Setting(tmp_path / "s", root))
@@ -194,6 +196,9 @@ def test_a_student_has_masks_of_its_own_images(root, tmp_path):
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert not torch.equal(student.head.weight, teacher.head.weight)
     assert all(m.ratio == 0 for m in student.modules() if hasattr(m, "ratio"))
+    set_masking(student, Masking(attention=0.5))
+    assert student(torch.zeros(7, 3, 32, 32)).shape == (7, 10)
+    set_masking(student, None)
     with pytest.raises(StateError, match=r"masking: .*teacher"):
         distil(recipe, student_free(student), Masking(), Setting(tmp_path / "s", root))
 

@@ -268,7 +268,9 @@ class _Training:
         model.eval()
         engine, images = self.engine, self.watched[0].to(torch.get_default_dtype())
         counts = torch.zeros(2, device=engine.device)
-        for x, y in zip(images.split(32), self.watched[1].split(32), strict=True):
+        for first in range(0, len(images), 32):
+            x, y = (each[first : first + 32] for each in (images, self.watched[1]))
+            _begin_masks(model, 0, list(range(first, first + len(x))))
             with engine.autocast():
                 right = model(x.to(engine.device)).argmax(-1).cpu() == y
             counts += torch.tensor([right.sum(), len(y)]).to(counts)
@@ -462,6 +464,8 @@ def _finished(model: MaskedSpikingTransformer) -> MaskedSpikingTransformer:
     for node in model.modules():
         if isinstance(node, QCFS):
             node.spread = 0.0
+        elif isinstance(node, RandomSpikeMask):
+            node.begin(range(1), range(0))  # it counts the images of any batch again
     return model.cpu().eval()
 
 
@@ -546,7 +550,9 @@ def _mixup(recipe: ScaleRecipe, part: int) -> Any:
     )
 
 
-def _begin_masks(model: nn.Module, update: int, rows: list[int], batch: int, draws: int) -> None:
+def _begin_masks(
+    model: nn.Module, update: int, rows: list[int], batch: int = 0, draws: int = 1
+) -> None:
     """Give each image of an update masks of its own, by its row in the whole batch."""
     images = [row + k * batch for k in range(draws) for row in rows]
     for module in model.modules():
