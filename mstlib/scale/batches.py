@@ -41,18 +41,26 @@ def number(*parts: object) -> int:
 
 
 def seed_all(*parts: object) -> None:
-    """Set the global generators of Python, NumPy and PyTorch from some parts."""
+    """Set the global generators of Python, NumPy and PyTorch, on all devices, from some parts."""
+    _seed(torch, *parts)
+
+
+def _seed(generator: Any, *parts: object) -> None:
     chosen = number(*parts)
     random.seed(chosen)
     np.random.seed(chosen % 2**32)  # noqa: NPY002 - the generator that timm draws from
-    torch.manual_seed(chosen)
+    generator.manual_seed(chosen)
 
 
 @contextmanager
 def seeded(*parts: object) -> Iterator[None]:
-    """Set the global generators from some parts while a ``with`` block runs, and put them back."""
+    """Set the processor's global generators from some parts while a ``with`` block runs.
+
+    They are put back then. Devices are left alone: PyTorch would note for each of those that have
+    not been used yet where it was called from, which takes longer than many an image.
+    """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    seed_all(*parts)
+    _seed(torch.default_generator, *parts)
     try:
         yield
     finally:
