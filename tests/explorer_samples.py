@@ -18,6 +18,7 @@ from mstlib.explorers import (
     QCFSExplorer,
     SaliencyExplorer,
 )
+from mstlib.scale.cost import Memory
 
 NETWORKS = ("mst-digits", "mst-scenes")
 CAUSES = ["clipping", "quantisation", "unevenness", "product", "softmax", "norm"]
@@ -225,7 +226,15 @@ def explorers() -> dict:
         "backbones": BackbonesExplorer(BACKBONES, ratio=0.75),
         "cost": CostExplorer(
             4_489_806_336,
-            {"a laptop": {"training": 0.41, "simulation": 9.7, "watts": 60}},
+            Memory(440_434_688, 322_547_336, 296_368_040),
+            {
+                "a laptop": {
+                    "batch": [1, 4],
+                    "training": [0.31, 0.41],
+                    "simulation": [9.1, 9.7],
+                    "watts": 60,
+                }
+            },
             steps=64,
         ),
         "masking": MaskingExplorer(MASKED, network="mst-scenes"),

@@ -25,6 +25,27 @@ def test_counting_leaves_the_network_as_it_is():
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_memory_is_what_the_way_back_needs(monkeypatch):
+    model = tiny()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    memory = cost.training_memory(model)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert memory.fixed == 4 * 4 * parameters
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not model.training
+
+    # A convolution keeps the image, a ReLU what it gives: more of either is seen.
+    class Two(torch.nn.Sequential):
+        input_shape = (3, 8, 8)
+
+    two = Two(
+        torch.nn.Conv2d(3, 5, 1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(320, 2)
+    )
+    found = cost.training_memory(two)
+    assert found.image == 4 * (3 * 64 + 5 * 64)
+    assert found.image > found.half > found.image / 2 - 1
+
+
 def test_hours_and_energy():
     flops = cost.training_flops(10, 100, 2)
     assert flops == 2 * 10 * 3 * 200

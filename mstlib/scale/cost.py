@@ -1,4 +1,4 @@
-"""Hours and kilowatt-hours of a training or a simulation: measured here, or estimated elsewhere.
+"""Hours, kilowatt-hours and memory of a training or a simulation: measured, or estimated.
 
 A device that was measured has a rate, images a second. For one that was not there is its maker's
 figure of operations a second, which no program reaches, times a share that the reader has to guess:
@@ -7,6 +7,7 @@ the *utilisation*. An estimate is no measurement, and is marked as one wherever 
 
 from __future__ import annotations
 
+import copy
 import platform
 import time
 from dataclasses import dataclass
@@ -31,19 +32,23 @@ class Device:
     Attributes:
         flops: Floating-point operations a second that its maker names, dense.
         watts: Its largest power.
+        memory: Its memory, in 10⁹ bytes.
+        half: Whether these are operations of 16 bits, so that it trains in mixed precision.
         source: Key of the reference in the book's bibliography.
     """
 
     flops: float
     watts: float
+    memory: float
+    half: bool
     source: str
 
 
 # Figures of the makers, as collected by the sources. The authors trained on eight of the first.
 DEVICES = {
-    "RTX 3090, 32 bits": Device(35.7e12, 350, "fudzilla2020"),
-    "A100 SXM, 16 bits": Device(312e12, 400, "lockwood2025"),
-    "H100 SXM, 16 bits": Device(989.4e12, 700, "lockwood2025"),
+    "RTX 3090, 32 bits": Device(35.7e12, 350, 24, False, "fudzilla2020"),
+    "A100 SXM, 16 bits": Device(312e12, 400, 80, True, "lockwood2025"),
+    "H100 SXM, 16 bits": Device(989.4e12, 700, 80, True, "lockwood2025"),
 }
 # Images to train on and to test with; the first two of a training at 224 pixels in the paper.
 IMAGES = {
@@ -134,6 +139,51 @@ def energy(hours: float, watts: float, devices: int = 1, pue: float = 1.0) -> fl
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a training holds on each device, in bytes.
+
+    Attributes:
+        fixed: Weights, gradients and the optimiser's two moments.
+        image: What an image leaves behind on its way forward, for the way back, in 32 bits.
+        half: The same in mixed precision.
+    """
+
+    fixed: int
+    image: int
+    half: int
+
+
+def training_memory(model: nn.Module) -> Memory:
+    """Count what the training of a network holds; buffers of a library's own come on top.
+
+    Args:
+        model: A network with `input_shape` and QCFS activations, on the processor.
+    """
+    parameters = sum(p.nbytes for p in model.parameters())
+    image, half = (_kept(model, 2, half) - _kept(model, 1, half) for half in (False, True))
+    return Memory(4 * parameters, image, half)
+
+
+def _kept(model: nn.Module, images: int, half: bool) -> int:
+    """Return the bytes that autograd keeps of some images; the weights' own cancel out."""
+    kept: dict[int, torch.UntypedStorage] = {}  # held, or another would get its address
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    net = copy.deepcopy(model).train()
+    x = torch.zeros(images, *net.input_shape)
+    with (
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=half),
+    ):
+        net(x)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@dataclass(frozen=True)
 class Throughput:
     """What was measured on a device.
 
@@ -168,8 +218,6 @@ def throughput(model: nn.Module, batch: int = 64, steps: int = 64, repeats: int 
     Raises:
         ValueError: batch, steps or repeats below 1.
     """
-    import copy
-
     if min(batch, steps, repeats) < 1:
         raise ValueError(f"batch, steps and repeats must be >= 1, not {batch}, {steps}, {repeats}")
     gpu = torch.cuda.is_available()

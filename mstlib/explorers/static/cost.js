@@ -1,4 +1,4 @@
-// Hours and kilowatt-hours of a training or a simulation, by device, with every assumption shown.
+// Hours, kilowatt-hours and memory of a training or a simulation, with every assumption shown.
 (function (root) {
   "use strict";
   const { node, select, choice, slider, curve, powersOfTwo, explorer, fixed } = root.mstExplorers.parts;
@@ -7,6 +7,20 @@
     "mst-purple mst-dashdot", "mst-blue", "mst-red mst-dashed", "mst-green mst-dotted", "mst-ink mst-thin",
   ];
   const MOST = 64;
+
+  // What was measured with the largest batch that is not larger than the present one.
+  function rate(s, machine, what) {
+    const smaller = machine.batch.filter((batch) => batch <= s.batch).length;
+    return machine[what][Math.max(smaller, 1) - 1];
+  }
+
+  // mstlib.explorers.CostExplorer.held: 10⁹ bytes on each device, or null
+  function held(s, name) {
+    if (s.task === "simulate") return null;
+    const teacher = s.task === "distil" ? s.memory.fixed / 4 : 0;
+    const image = s.memory[s.machines[name].half ? "half" : "image"];
+    return (s.memory.fixed + teacher + s.batch * image) / 1e9;
+  }
 
   // mstlib.explorers.CostExplorer.cost: [hours, kilowatt-hours]
   function cost(s, name, count) {
@@ -18,9 +32,9 @@
         : 2 * s.work * PASSES[s.task] * train * s.epochs;
       hours = flops / (machine.flops * (s.utilisation / 100) * count) / 3600;
     } else if (s.task === "simulate") {
-      hours = (test * s.steps) / machine.simulation / count / 3600;
+      hours = (test * s.steps) / rate(s, machine, "simulation") / count / 3600;
     } else {
-      hours = ((s.task === "distil" ? 4 / 3 : 1) * train * s.epochs) / machine.training / count / 3600;
+      hours = ((s.task === "distil" ? 4 / 3 : 1) * train * s.epochs) / rate(s, machine, "training") / count / 3600;
     }
     return [hours, (hours * machine.watts * count * s.pue) / 1000];
   }
@@ -33,6 +47,19 @@
     return v >= 0.1 ? fixed(v, 2) : String(Number(v.toPrecision(2)));
   }
 
+  // The most images at a time that a device has room for.
+  function fitting(s, name) {
+    const image = s.memory[s.machines[name].half ? "half" : "image"];
+    return Math.max(0, Math.floor((s.machines[name].memory - held({ ...s, batch: 0 }, name)) * 1e9 / image));
+  }
+
+  function room(s, name) {
+    const gigabytes = held(s, name), most = s.machines[name].memory;
+    if (gigabytes === null) return "–";
+    if (!most) return brief(gigabytes);
+    return gigabytes > most ? `${brief(gigabytes)}, too much for ${most}` : `${brief(gigabytes)} of ${most}`;
+  }
+
   function spoken(hours) {
     if (hours < 1 / 60) return `${brief(3600 * hours)} seconds`;
     if (hours < 1) return `${brief(60 * hours)} minutes`;
@@ -42,7 +69,8 @@
 
   function render({ model, el }) {
     const names = [
-      "work", "sets", "machines", "task", "data", "epochs", "steps", "device", "devices", "utilisation", "pue",
+      "work", "sets", "machines", "memory", "task", "data", "epochs", "steps", "device", "devices", "batch",
+      "utilisation", "pue",
     ];
     const machines = Object.keys(model.get("machines"));
     const controls = [
@@ -52,6 +80,10 @@
       select(model, "data", { label: "Data set", options: Object.keys(model.get("sets")) }),
       select(model, "device", { label: "Device", options: machines }),
       slider(model, "devices", { label: "Devices", min: 1, max: MOST }),
+      slider(model, "batch", {
+        label: "Batch on each", min: 0, max: 9, read: (n) => Math.round(Math.log2(n)), write: (k) => 2 ** k,
+        show: (n) => `${n} ${n === 1 ? "image" : "images"}`,
+      }),
       slider(model, "epochs", { label: "Epochs (training)", min: 1, max: 300 }),
       slider(model, "steps", { label: "Steps T (simulation)", min: 1, max: 512 }),
       slider(model, "utilisation", {
@@ -67,7 +99,7 @@
       ],
     });
     const body = node("tbody");
-    const head = ["", "hours", "kWh", "from"].map((text) => node("th", { scope: "col" }, text));
+    const head = ["", "hours", "kWh", "GB each", "from"].map((text) => node("th", { scope: "col" }, text));
     const caption = node("caption", { class: "mst-title" });
     const table = node("table", { class: "mst-costs" }, caption, node("thead", {}, node("tr", {}, ...head)), body);
     const listed = node("div", { class: "mst-panel" }, table);
@@ -99,28 +131,37 @@
       caption.textContent = `With ${s.devices} ${s.devices === 1 ? "device" : "devices"}`;
       body.replaceChildren(...machines.map((name) => {
         const [h, e] = cost(s, name, s.devices), known = "flops" in s.machines[name] ? "estimate" : "measured";
-        return node("tr", {}, node("th", { scope: "row" }, name), node("td", {}, brief(h)), node("td", {}, brief(e)),
-          node("td", {}, known));
+        return node("tr", {}, node("th", { scope: "row" }, name),
+          ...[brief(h), brief(e), room(s, name), known].map((text) => node("td", {}, text)));
       }));
       const [train, test] = s.sets[s.data];
       const images = training ? `${train} images × ${s.epochs} epochs` : `${test} images × ${s.steps} steps`;
       const passes = training ? ` × ${PASSES[s.task]} passes` : "";
       const unit = training ? "images" : "image steps";
-      const rate = "flops" in machine
+      const updates = Math.max(1, Math.floor(train / (s.batch * s.devices))) * s.epochs;
+      const speed = "flops" in machine
         ? `${brief(machine.flops / 1e12)} Tflop/s of the maker × ${fixed(s.utilisation, 0)} %, an estimate`
-        : `${training ? machine.training : machine.simulation} ${unit} a second, measured`;
-      how.textContent = `${images}${passes} × ${brief((2 * s.work) / 1e9)} Gflop; ${s.device}: ${rate}; ` +
+        : `${rate(s, machine, training ? "training" : "simulation")} ${unit} a second, measured`;
+      how.textContent = `${images}${passes} × ${brief((2 * s.work) / 1e9)} Gflop; ${s.device}: ${speed}; ` +
         `${machine.watts} W × ${s.devices} × PUE ${fixed(s.pue, 2)}. ` +
-        "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers.";
+        "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers. " +
+        (training
+          ? `${s.batch} × ${s.devices} images an update make ${updates} updates. GB: weights, gradients, moments, ` +
+            `and ${brief(s.memory[machine.half ? "half" : "image"] / 1e6)} MB an image. ` +
+            "The batch does not change an estimate's hours."
+          : "A simulation takes its images in pieces that fit.");
       const what = { train: "Training", distil: "Distilling a student", simulate: "Simulating" }[s.task];
       const long = training ? `${s.epochs} epochs of ${s.data}` : `the test images of ${s.data} for ${s.steps} steps`;
+      const most = training && machine.memory ? fitting(s, s.device) : s.batch;
+      const fits = most >= s.batch ? "" : most < 1 ? " It does not fit." :
+        ` ${s.batch} images do not fit: take up to ${most} at a time, and accumulate.`;
       return `${what}, ${long}, on ${s.devices} × ${s.device}: ${spoken(hours)}, ${brief(kwh)} kWh` +
-        `${"flops" in machine ? " (estimated, not measured)" : " (measured rate, assumed power)"}.`;
+        `${"flops" in machine ? " (estimated, not measured)" : " (measured rate, assumed power)"}.${fits}`;
     }
 
     const panels = [node("div", { class: "mst-panels" }, over.root, listed), how];
     return explorer({ model, el, watch: names, controls, body: panels, draw });
   }
 
-  root.mstExplorers.views.cost = { render, cost, spoken };
+  root.mstExplorers.views.cost = { render, cost, held, fitting, spoken };
 })(globalThis);
