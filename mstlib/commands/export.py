@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mstlib.convert import SpikingNetwork
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -56,12 +60,23 @@ def _web(options: argparse.Namespace) -> list[Path]:
 
 
 def _onnx(name: str, file: Path, double: bool) -> list[Path]:
-    from mstlib.checkpoints import open_model
-    from mstlib.convert import convert
     from mstlib.interop.onnx import export_onnx
 
+    return [export_onnx(_converted(name, double), file)]
+
+
+def _nir(name: str, file: Path, double: bool) -> list[Path]:
+    from mstlib.interop.nir import export_nir
+
+    return [export_nir(_converted(name, double), file)]
+
+
+def _converted(name: str, double: bool) -> SpikingNetwork:
+    from mstlib.checkpoints import open_model
+    from mstlib.convert import convert
+
     ann = open_model(name)
-    return [export_onnx(convert(ann.double() if double else ann), file)]
+    return convert(ann.double() if double else ann)
 
 
 def _hub(name: str, folder: Path, double: bool) -> list[Path]:
@@ -92,5 +107,6 @@ def _about(name: str) -> dict[str, object]:
 # {option: (what it takes, help, writer of a named network, in float64 or not)}
 WRITERS: dict[str, tuple[str, str, Callable[[str, Path, bool], list[Path]]]] = {
     "onnx": ("FILE", "one time step with explicit state, without masks, for ONNX Runtime", _onnx),
+    "nir": ("FILE", "a graph of NIR, without masks; its reset is hard, and costs spikes", _nir),
     "hub": ("FOLDER", "weights, configuration and card, in the form of the Hugging Face hub", _hub),
 }
