@@ -64,15 +64,19 @@ class Task:
     size: int | None = None
     side: int = 32
 
-    def samples(self) -> Dataset:
-        """Open the images, in their order."""
+    def samples(self, split: str = "test") -> Dataset:
+        """Open the images, in their order.
+
+        Args:
+            split: "test", which evaluations take, or "train".
+        """
         if self.data not in standins.names():
-            images, labels = data.load(self.data, "test", self.images)
+            images, labels = data.load(self.data, split, self.images)
             if self.size is not None:
                 sides = (check_size(self.size),) * 2
                 images = torch.nn.functional.interpolate(images, sides, mode="bilinear")
             return TensorDataset(images, labels)
-        whole = data.dataset(self.data, "test", self.root, self.size, self.side)
+        whole = data.dataset(self.data, split, self.root, self.size, self.side)
         count = check_count(len(whole) if self.images is None else self.images, len(whole))
         # Recordings come in this order already.
         order = shuffled(len(whole), 0) if self.data in FOLDERS else range(len(whole))
