@@ -13,6 +13,7 @@ from torch import nn
 import mstlib
 from mstlib import Masking, data
 from mstlib.cli import main
+from mstlib.interop import nir as exchange
 from mstlib.interop.exchange import ExchangeError, compare, rebuild
 from mstlib.interop.nir import export_nir, run_nir
 from mstlib.interop.spikingjelly import Layer, run_spikingjelly
@@ -185,8 +186,8 @@ def test_the_network_is_left_as_it_was(tmp_path):
     images = torch.randn(2, 2, 11, 9, dtype=torch.float64)
     before = mstlib.simulate(snn, images, 4)
     export_nir(snn, tmp_path / "net.nir")
-    assert torch.equal(mstlib.simulate(snn, images, 4).logits, before.logits)
     assert all(neuron.v is None for neuron in snn.neurons.values())
+    assert torch.equal(mstlib.simulate(snn, images, 4).logits, before.logits)
 
 
 class Oddities(nn.Module):
@@ -420,7 +421,7 @@ def cycle(file):
         (link, "weight is a link"),
         (
             lambda file: file["node"].create_dataset("zeros", (2**20, 2**13), "f8", chunks=True),
-            "more than 4,294,967,296 bytes",
+            "zeros has a shape for more than the file holds",
         ),
         (
             lambda file: replaced(file, "node/nodes/1/weight", np.full((1, 1), np.nan)),
@@ -433,6 +434,12 @@ def test_spoilt_files_are_refused(spoil, message, one):
     with h5py.File(one, "a") as file:
         spoil(file)
     with pytest.raises(ExchangeError, match=message):
+        run_nir(one, IMAGES, 4)
+
+
+def test_files_too_large_to_read_are_refused(one, monkeypatch):
+    monkeypatch.setattr(exchange, "LARGEST", 100)
+    with pytest.raises(ExchangeError, match="its arrays would take more than 100 bytes"):
         run_nir(one, IMAGES, 4)
 
 

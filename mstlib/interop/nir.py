@@ -53,6 +53,7 @@ ABOUT = {
     "reset": "made for a soft one, v - (v_threshold - v_reset); to v_reset, it emits fewer spikes",
     "answer": "the class with the greatest mean of the output over the steps taken so far",
 }
+_DEFLATE = 1100  # no array packs better: zlib's limit is 1032 to 1
 _SUMS = (operator.add, operator.iadd, torch.add)
 _PASSING = (nn.Identity, nn.Dropout, RandomSpikeMask, Sum)
 _POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -382,8 +383,8 @@ def _read(path: Path) -> nir.NIRGraph:
 def _check_stored(group: h5py.Group, seen: set[int]) -> int:
     """Raise ``ValueError`` if a file points out of itself or grows beyond measure; else its bytes.
 
-    HDF5 can take an array from another file, pack an array of zeros of any size, and have a group
-    within itself.
+    HDF5 can take an array from another file, leave out one that was never filled, whatever its
+    shape, and have a group within itself.
     """
     import h5py
 
@@ -400,6 +401,8 @@ def _check_stored(group: h5py.Group, seen: set[int]) -> int:
             size += _check_stored(item, seen)
         elif item.external or item.is_virtual:
             raise ValueError(f"{name} lies in another file")
+        elif item.nbytes > _DEFLATE * item.id.get_storage_size():
+            raise ValueError(f"{name} has a shape for more than the file holds")
         else:
             size += item.nbytes
         if size > LARGEST:
