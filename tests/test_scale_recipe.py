@@ -75,6 +75,9 @@ def test_a_recipe_may_be_a_file_of_the_reader(tmp_path):
         ("batch.images=true", "batch.images must be a whole number, not True"),
         ("batch.images=0", "batch.images must be from 1 to inf, not 0"),
         ("augment.scale=[1.0]", "augment.scale must be a list of 2, not"),
+        ("augment.scale=[2.0, 0.1]", r"augment.scale must be two shares .*, not \[2.0, 0.1\]"),
+        ("augment.scale=[0.0, 0.0]", r"augment.scale must be .* above 0 .*, not \[0.0, 0.0\]"),
+        ("augment.scale=[0.1, nan]", r"augment.scale must be .* at most 1"),
         ("augment.changes=['melt']", "augment.changes must be some of roll, rotate"),
         ("optimiser=3", "optimiser must be a table, not 3"),
         ("data=moons", "data must be one of digits, .* not 'moons'"),
@@ -87,11 +90,25 @@ def test_what_makes_no_sense_is_named(change, complaint):
         read("cifar10", [change])
 
 
-def test_a_network_that_cannot_be_built_is_refused():
-    with pytest.raises(RecipeError, match=r"model: .*unexpected keyword argument 'widht'"):
-        read("cifar10", ["model.widht=3"]).config()
-    with pytest.raises(RecipeError, match="model: stage 0: a map of 25 tokens"):
-        read("cifar10", ["model.image_size=100"]).config()
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("widht=3", ".*unexpected keyword argument 'widht'"),
+        ("image_size=100", "stage 0: a map of 25 tokens"),
+        ("width=0", "width must be a whole number from 1 to 8192, not 0"),
+        ("heads=[0, 0]", "each of heads must be a whole number from 1 to 1024, not 0"),
+        ("mlp_ratio=inf", "mlp_ratio must be a number above 0 and at most 64, not inf"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(change, complaint):
+    with pytest.raises(RecipeError, match=f"^model: {complaint}"):
+        read("cifar10", [f"model.{change}"]).config()
+
+
+def test_the_classes_are_those_of_the_data():
+    assert read("cifar10", ["model.classes=10"]).config()["classes"] == 10
+    with pytest.raises(RecipeError, match=r"model\.classes must be 10, the classes of cifar10, n"):
+        read("cifar10", ["model.classes=5"]).config()
 
 
 def test_an_unknown_recipe_is_refused():

@@ -32,6 +32,20 @@ from mstlib.models.layers import (
 from mstlib.qcfs import QCFS
 
 ATTENTIONS = ("softmax", "pure")
+_LARGEST = {  # a network may come from a stranger's file: larger numbers are refused
+    "image_size": 4096,
+    "patch_size": 4096,
+    "in_channels": 4096,
+    "reduction": 4096,
+    "classes": 10**6,
+    "width": 8192,
+    "depths": 256,
+    "heads": 1024,
+    "window": 4096,
+    "levels": 65535,
+}
+_LARGEST_RATIO = 64
+_MOST_STAGES = 8
 
 
 @dataclass(frozen=True)
@@ -84,20 +98,49 @@ class SwinConfig:
             ("norm", self.norm, ("batch", "layer")),
             ("final_norm", self.final_norm, ("batch", "layer")),
             ("residual", self.residual, ("x", "norm")),
+            ("mlp_norm", self.mlp_norm, (False, True)),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {value!r}")
-        if self.reduction is not None and self.reduction < 1:
-            raise ValueError(f"reduction must be None or at least 1, not {self.reduction!r}")
+        for name, most in _LARGEST.items():
+            value, or_none = getattr(self, name), name in ("levels", "reduction")
+            if name in ("depths", "heads"):
+                if not isinstance(value, tuple | list) or not 1 <= len(value) <= _MOST_STAGES:
+                    raise ValueError(
+                        f"{name} must be a list of 1 to {_MOST_STAGES} whole numbers, one for each "
+                        f"stage, not {value!r}"
+                    )
+                for each in value:
+                    _check_whole(f"each of {name}", each, most)
+            elif not (or_none and value is None):
+                _check_whole(name, value, most, or_none)
+        ratio = self.mlp_ratio
+        if not isinstance(ratio, int | float) or not 0 < ratio <= _LARGEST_RATIO:
+            raise ValueError(
+                f"mlp_ratio must be a number above 0 and at most {_LARGEST_RATIO}, not {ratio!r}"
+            )
+        if self.width * ratio < 1:
+            raise ValueError(f"mlp_ratio {ratio} leaves {self.width} channels no hidden one")
         if len(self.depths) != len(self.heads):
             raise ValueError(f"depths {self.depths} and heads {self.heads} differ in length")
         for stage, heads in enumerate(self.heads):
             if (self.width << stage) % heads:
                 raise ValueError(f"stage {stage}: {self.width << stage} channels, {heads} heads")
-            if self.tokens(stage) % self.side(stage):
+            tokens = self.tokens(stage)
+            if not tokens:
                 raise ValueError(
-                    f"stage {stage}: a map of {self.tokens(stage)} tokens a side does not divide "
-                    f"into windows of {self.window}; choose another image_size or window"
+                    f"stage {stage}: no token is left of image_size {self.image_size} and "
+                    f"patch_size {self.patch_size}"
+                )
+            if tokens % self.side(stage):
+                raise ValueError(
+                    f"stage {stage}: a map of {tokens} tokens a side does not divide into windows "
+                    f"of {self.window}; choose another image_size or window"
+                )
+            if tokens % 2 and stage + 1 < len(self.heads):
+                raise ValueError(
+                    f"stage {stage}: a map of {tokens} tokens a side cannot be merged by twos; "
+                    "choose another image_size"
                 )
 
     def tokens(self, stage: int) -> int:
@@ -111,6 +154,13 @@ class SwinConfig:
     def new_norm(self, width: int) -> nn.Module:
         """Make a normalisation of that many channels."""
         return TokenNorm(width) if self.norm == "batch" else StepNorm(width)
+
+
+def _check_whole(name: str, value: object, most: int, or_none: bool = False) -> None:
+    """Raise ``ValueError`` unless a value is a whole number from 1 to a largest one."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        kind = "None or a whole number" if or_none else "a whole number"
+        raise ValueError(f"{name} must be {kind} from 1 to {most}, not {value!r}")
 
 
 class WindowAttention(nn.Module):

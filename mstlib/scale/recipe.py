@@ -241,6 +241,12 @@ class ScaleRecipe:
         for name in _POSITIVE:
             if not _dig(self, name) > 0:
                 raise RecipeError(f"{name} must be above 0, not {_dig(self, name):g}")
+        least, most = self.augment.scale
+        if not 0 < least <= most <= 1:
+            raise RecipeError(
+                "augment.scale must be two shares of the area, above 0 and at most 1, the smaller "
+                f"one first, not {list(self.augment.scale)}"
+            )
         unknown = [c for c in self.augment.changes if c not in CHANGES]
         if unknown or self.augment.number > len(self.augment.changes):
             raise RecipeError(
@@ -256,14 +262,20 @@ class ScaleRecipe:
         """
         from mstlib.models.swin import SwinConfig
 
-        shape = FULL_SIZE | {"classes": len(data.classes(self.data))}
+        classes = len(data.classes(self.data))
+        shape = FULL_SIZE | {"classes": classes}
         if self.data in EVENT_SETS:
             shape |= {"in_channels": 2 * self.events.frames, "reduction": 3}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in self.model.items()}
         try:
-            return asdict(SwinConfig(**(shape | values | {"levels": None})))
+            config = SwinConfig(**(shape | values | {"levels": None}))
         except (TypeError, ValueError) as trouble:
             raise RecipeError(f"model: {trouble}") from None
+        if config.classes != classes:
+            raise RecipeError(
+                f"model.classes must be {classes}, the classes of {self.data}, not {config.classes}"
+            )
+        return asdict(config)
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
