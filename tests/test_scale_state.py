@@ -3,12 +3,17 @@
 import errno
 import os
 import resource
+import signal
+import time
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
+from interrupted import child
 from tiny import tiny
 
 from mstlib.scale import state
+from mstlib.scale.metrics import Metrics, read_metrics
 from mstlib.scale.state import StateError
 
 
@@ -121,12 +126,79 @@ def test_what_cannot_hold_the_states_is_told_before_training(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_folder_is_for_one_training_at_a_time(tmp_path):
+@contextmanager
+def _training_in(folder):
+    """Let another process hold a folder, and one that it forked, as a loader forks its workers.
+
+    Yields the numbers of the two.
+    """
+    heard, told = os.pipe()
+
+    def hold():
+        with state.alone(folder):
+            worker = child(time.sleep, 60)
+            os.write(told, str(worker).encode())
+            time.sleep(60)
+
+    holder = child(hold)
+    worker = int(os.read(heard, 20))
+    try:
+        yield holder, worker
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+            os.waitpid(holder, 0)
+        os.close(heard)
+        os.close(told)
+
+
+def test_a_folder_is_for_one_process_at_a_time(tmp_path):
     with (
-        state.alone(tmp_path),
+        _training_in(tmp_path),
         pytest.raises(StateError, match="another process is training in"),
         state.alone(tmp_path),
     ):
         pass
     with state.alone(tmp_path):
         pass
+
+
+def test_a_killed_training_frees_its_folder_though_its_workers_live(tmp_path):
+    with _training_in(tmp_path) as (holder, worker):
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+        os.kill(worker, 0)  # it is there
+        with state.alone(tmp_path):
+            pass
+
+
+def test_a_full_disk_in_the_metrics_is_told_by_name(tmp_path, small_files):
+    row = {"phase": "relu", "update": 1, "loss": 2.0, "more": "x" * 1000}
+    said = r"metrics\.jsonl \(.*File too large\); the last whole state is kept: make room"
+
+    def fill(rows, kept=(), trouble=None):
+        with Metrics(tmp_path) as metrics:
+            for number in range(rows):
+                metrics.add(row)
+                if number in kept:
+                    metrics.keep()
+            if trouble:
+                raise trouble
+
+    with pytest.raises(StateError, match=said):
+        fill(100)
+    with pytest.raises(StateError, match=said):
+        fill(100, range(100))
+    with pytest.raises(StateError, match=said):
+        fill(63, [59])  # when it is closed
+    with pytest.raises(ZeroDivisionError):  # the first trouble is the one to tell
+        fill(63, [59], ZeroDivisionError())
+
+
+def test_metrics_are_json(tmp_path):
+    """JSON has no infinity; Python's reader lets it pass, and others do not."""
+    with Metrics(tmp_path) as metrics:
+        metrics.add({"phase": "relu", "loss": 1.0, "gradient": float("inf"), "rate": float("nan")})
+    (row,) = read_metrics(tmp_path)
+    assert row == {"phase": "relu", "loss": 1.0, "gradient": None, "rate": None}

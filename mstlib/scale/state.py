@@ -127,7 +127,10 @@ def rehearse(path: Path, model: nn.Module) -> int:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep a folder to one training while a ``with`` block runs; any end of the process frees it.
+    """Keep a folder to one process while a ``with`` block runs; any end of the process frees it.
+
+    The lock is of the kind that forked processes do not inherit: workers that load images may
+    outlive a killed training by some seconds, and would hold it all that time.
 
     Raises:
         StateError: another process is training there.
@@ -139,7 +142,7 @@ def alone(folder: Path) -> Iterator[None]:
         return
     with (folder / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StateError(f"another process is training in {folder}") from None
         yield
