@@ -13,9 +13,10 @@ from torch import nn
 import mstlib
 from mstlib import Masking, data
 from mstlib.cli import main
-from mstlib.interop import nir as exchange
+from mstlib.interop import nir_run
 from mstlib.interop.exchange import ExchangeError, compare, rebuild
-from mstlib.interop.nir import export_nir, run_nir
+from mstlib.interop.nir import export_nir
+from mstlib.interop.nir_run import run_nir
 from mstlib.interop.spikingjelly import Layer, run_spikingjelly
 from mstlib.masking import set_masking
 from mstlib.qcfs import QCFS
@@ -438,7 +439,7 @@ def test_spoilt_files_are_refused(spoil, message, one):
 
 
 def test_files_too_large_to_read_are_refused(one, monkeypatch):
-    monkeypatch.setattr(exchange, "LARGEST", 100)
+    monkeypatch.setattr(nir_run, "LARGEST", 100)
     with pytest.raises(ExchangeError, match="its arrays would take more than 100 bytes"):
         run_nir(one, IMAGES, 4)
 
