@@ -13,7 +13,7 @@ import os
 import pickle
 import re
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from mstlib.masking import Masking
-from mstlib.state_dicts import CheckpointError, fill, read_safetensors
+from mstlib.state_dicts import CheckpointError, fill, plain, read_safetensors, shown
 
 if TYPE_CHECKING:
     from mstlib.models.swin import MaskedSpikingTransformer
@@ -119,17 +119,20 @@ def load_official(
         The network, in evaluation mode, with `trained_masking` set if it was masked.
 
     Raises:
-        CheckpointError: the file is missing, damaged, would run code, or has another layout; a
-            threshold is not positive; or a published file was not trained with the ratio, or for
-            the classes, that its name says.
+        CheckpointError: the file is missing, damaged, would run code, or has another layout; its
+            tensors are not ordinary ones; a threshold is not positive; or a published file was not
+            trained with the ratio, or for the classes, that its name says.
     """
     official = OFFICIAL.get(source) if isinstance(source, str) else None
     path = None if isinstance(source, Mapping) else find(source) if official else Path(source)
     named = "the state dict" if path is None else path.name
-    weights, settings = (dict(source), {}) if path is None else _read(path)
-    state, shifted = _ours(weights, named)
+    weights, settings = (source, {}) if path is None else _read(path)
+    state, shifted = _ours(plain(weights, named), named)
     if image_size is None:
-        image_size = shifted or _setting(settings, "DATA", "IMG_SIZE") or 32
+        told = (shifted, _setting(settings, "DATA", "IMG_SIZE"), 32)
+        image_size = next(size for size in told if size is not None)
+    if type(image_size) is not int or image_size < 1:
+        raise CheckpointError(f"{named}: images cannot have a side of {shown(image_size)} pixels")
     config = _infer_config(state, image_size, levels, named)
     if official and config["classes"] != official.classes:
         raise CheckpointError(
@@ -228,14 +231,19 @@ def _infer_config(
         width, channels, patch, _ = state["patch_embed.proj.weight"].shape
         numbers = [re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", name) for name in state]
         blocks = {(int(m[1]), int(m[2])) for m in numbers if m}
-        depths = [sum(s == stage for s, _ in blocks) for stage in range(1 + max(blocks)[0])]
+        depths = Counter(stage for stage, _ in blocks)
+        stages = range(len(depths))
         first = "layers.{}.blocks.0.attn.relative_position_bias_table"
-        tables = [state[first.format(stage)].shape for stage in range(len(depths))]
+        tables = [state[first.format(stage)].shape for stage in stages]
+        heads = [heads for _, heads in tables]
+        window = max((math.isqrt(rows) + 1) // 2 for rows, _ in tables)
         hidden, _ = state["layers.0.blocks.0.mlp.fc1.weight"].shape
         classes, _ = state["head.weight"].shape
+        if min(width, channels, patch, window, hidden, classes, *heads) < 1:
+            raise ValueError("a layer without a neuron")
     except (KeyError, ValueError) as trouble:
         raise CheckpointError(
-            f"{named} is not in the layout of the authors' checkpoints: {trouble}"
+            f"{named} is not in the layout of the authors' checkpoints: {str(trouble)[:80]}"
         ) from None
     return {
         "image_size": image_size,
@@ -243,9 +251,9 @@ def _infer_config(
         "in_channels": channels,
         "classes": classes,
         "width": width,
-        "depths": depths,
-        "heads": [heads for _, heads in tables],
-        "window": max((math.isqrt(rows) + 1) // 2 for rows, _ in tables),
+        "depths": [depths[stage] for stage in stages],
+        "heads": heads,
+        "window": window,
         "mlp_ratio": hidden / width,
         "levels": levels,
         "attention": "softmax",
@@ -261,7 +269,9 @@ def _trained_with(
     """Decide which masks a network was trained with, from all that tells it."""
     told = _setting(settings, "MODEL", "MST", "MASKING_RATIO")
     if told is not None and not (isinstance(told, int | float) and 0 <= told < 1):
-        raise CheckpointError(f"{named}: its settings have the mask ratio {told!r}, not in [0, 1)")
+        raise CheckpointError(
+            f"{named}: its settings have the mask ratio {shown(told)}, not in [0, 1)"
+        )
     if given is not None:
         if told is not None and given != Masking(attention=float(told)):
             warnings.warn(
@@ -280,10 +290,13 @@ def _trained_with(
 
 
 def _setting(settings: Mapping, *names: str) -> object:
-    """Return one of the settings of a training, or ``None`` if it is not there."""
+    """Return one of the settings of a training, or ``None`` if it is not there.
+
+    The methods are those of the class: a file can give its own objects others.
+    """
     found: object = settings
     for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
+        found = dict.get(found, name) if isinstance(found, dict) else None
     return found
 
 
@@ -308,23 +321,28 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping]:
     """Read weights and settings from a file without running anything that it may hold."""
     if path.suffix == ".safetensors":
         return read_safetensors(path), {}
-    if not path.exists():
+    if not path.is_file():
         raise CheckpointError(f"no such file: {path}")
     try:
         with torch.serialization.safe_globals(_STANDING_IN):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as trouble:
-        first = str(trouble).split("\n")[0]
+        # No more of PyTorch's message: it goes on to say how to run what was refused.
+        asked = re.search(r"GLOBAL (\S+) (?:was not|whose)", str(trouble))
+        reason = f" (it asks for {shown(asked[1])})" if asked else ""
         raise CheckpointError(
             f"{path.name} holds more than tensors and settings, and reading it would run code, or "
-            f"is damaged: refused ({first})"
+            f"is damaged: refused{reason}"
         ) from None
+    except OSError as trouble:
+        raise CheckpointError(f"{path} cannot be read: {trouble.strerror or trouble}") from None
     except Exception as trouble:  # what a damaged pickle raises depends on where it is damaged
-        raise CheckpointError(f"{path.name} is damaged or truncated: {trouble}") from None
+        kind = type(trouble).__name__
+        raise CheckpointError(f"{path.name} is damaged or truncated ({kind})") from None
     settings = {}
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        settings = content.get("config", settings)
-        content = content["model"]
-    if not (isinstance(content, Mapping) and all(map(torch.is_tensor, content.values()))):
+    if isinstance(_setting(content, "model"), dict):
+        settings = dict.get(content, "config", settings)
+        content = dict.get(content, "model")
+    if not (isinstance(content, dict) and all(map(torch.is_tensor, dict.values(content)))):
         raise CheckpointError(f"{path.name} is not a state dict (names and their tensors)")
-    return dict(content), settings
+    return dict(dict.items(content)), settings
