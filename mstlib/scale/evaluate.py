@@ -9,34 +9,41 @@ sums of 32-bit numbers depend on how many there are: to use more of a processor,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from mstlib import data
 from mstlib.convert import convert
 from mstlib.data import standins
 from mstlib.data.checks import check_count, check_size, shuffled
+from mstlib.data.events.framed import Framed
 from mstlib.data.folders import FOLDERS
 from mstlib.masking import Masking, set_masking
+from mstlib.scale.batches import SampleError, Source, _gather
 from mstlib.simulate import simulate
-from mstlib.state_dicts import write_whole
+from mstlib.state_dicts import write_new
 
 BLOCK = 16  # images: as many as the engine simulates at once
 _TASK = "evaluation.json"
+_PATIENCE = timedelta(days=365)  # one process may have much more left to do than another
 
 
 class EvaluationError(ValueError):
-    """An evaluation cannot be merged or gone on with; the message says why."""
+    """An evaluation cannot be merged, written or gone on with; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,37 @@ class Task:
         # Recordings come in this order already.
         order = shuffled(len(whole), 0) if self.data in FOLDERS else range(len(whole))
         return Subset(whole, [int(row) for row in order[:count]])
+
+    def source(self) -> Source:
+        """Open the test images, in their order, with their labels and what each is read from."""
+        opened = _Opened(self.samples())
+        return Source(self.data, "test", opened.labels(), opened.image, opened.place)
+
+
+class _Opened:
+    """What `Task.samples` gives, as a `Source` wants it; processes that read can be sent it."""
+
+    def __init__(self, samples: Dataset) -> None:
+        self.samples = samples
+
+    def labels(self) -> Tensor:
+        if isinstance(self.samples, TensorDataset):
+            return self.samples.tensors[1]
+        whole = self.samples.dataset
+        known = whole.recordings.labels if isinstance(whole, Framed) else whole.targets
+        return torch.tensor([int(known[row]) for row in self.samples.indices])
+
+    def image(self, index: int) -> Tensor:
+        return self.samples[index][0]
+
+    def place(self, index: int) -> str:
+        if isinstance(self.samples, TensorDataset):
+            return "a tensor"
+        whole, row = self.samples.dataset, self.samples.indices[index]
+        if isinstance(whole, Framed):
+            return f"recording {row}"
+        paths = getattr(whole, "samples", None)
+        return paths[row][0] if paths else f"image {row} of the set's files"
 
 
 @dataclass(frozen=True)
@@ -148,8 +186,8 @@ def evaluate(
 ) -> Tally:
     """Count right answers and spikes over a data set.
 
-    Under ``accelerate launch``, every process of the launch takes its share and only the first gets
-    the tally of all; the others get their own.
+    Under ``accelerate launch`` or ``torchrun``, every process of the launch takes its share, waits
+    for the others, and gets the tally of all.
 
     Args:
         model: A trained QCFS network.
@@ -163,8 +201,9 @@ def evaluate(
         progress: Show progress.
 
     Raises:
-        EvaluationError: the folder holds the evaluation of something else; or a process died, and
-            the message says how to go on.
+        EvaluationError: the folder holds the evaluation of something else, or cannot be written to;
+            or a process died, and the message says how to go on.
+        SampleError: an image cannot be read; the message names it.
         ValueError: whatever `mstlib.data.dataset` or `mstlib.simulate` refuse.
         DataNotFound: the data set is to be downloaded first.
     """
@@ -177,18 +216,18 @@ def evaluate(
         raise EvaluationError("processes of a launch meet in a folder: name one (out)")
     if world > 1 and processes > 1:
         raise EvaluationError("a launch has processes already: ask for no others")
-    samples = task.samples()
     with _folder(out) as folder:
-        _claim(folder, model, task, len(samples))
+        _connect(folder, world)  # before the work, so that all are still there
+        source = task.source()
+        claim = _claim(folder, model, task, source)
         if processes > 1:
-            _start(model, task, folder, processes, workers)
+            _start(model, task, folder, claim, processes, workers)
         else:
-            _share(model, task, samples, folder, rank, world, workers, progress)
-        if world > 1:
-            from accelerate import PartialState
-
-            PartialState().wait_for_everyone()
-        return _merge(folder, -(-len(samples) // BLOCK), None if rank == 0 else (rank, world))
+            _share(model, task, source, folder, claim, rank, world, workers, progress)
+        _wait(folder, world)
+        total = _merge(folder, claim, -(-len(source) // BLOCK))
+        _wait(folder, world)  # whoever leaves ends the connection that others may still wait on
+        return total
 
 
 def correct(model: nn.Module, task: Task, workers: int = 0) -> tuple[int, int]:
@@ -201,70 +240,154 @@ def correct(model: nn.Module, task: Task, workers: int = 0) -> tuple[int, int]:
 
     Returns:
         Right answers, and images.
+
+    Raises:
+        SampleError: an image cannot be read; the message names it.
     """
-    samples, right = task.samples(), 0
+    source, right = task.source(), 0
+    blocks = range(-(-len(source) // BLOCK))
     set_masking(model, task.masking, task.seed)
     try:
         with torch.no_grad(), one_thread():
-            for images, labels in DataLoader(samples, BLOCK, num_workers=workers):
+            for images, labels in _read(source, blocks, workers):
                 right += int((model(images).argmax(-1) == labels).sum())
     finally:
         set_masking(model, None)
-    return right, len(samples)
+    return right, len(source)
 
 
 @contextmanager
 def _folder(out: str | Path | None) -> Iterator[Path]:
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        with _writing(Path(out)):
+            Path(out).mkdir(parents=True, exist_ok=True)
         yield Path(out)
         return
     with tempfile.TemporaryDirectory() as place:
         yield Path(place)
 
 
-def _claim(folder: Path, model: nn.Module, task: Task, images: int) -> None:
-    """Note in a folder what is evaluated there, or see that it is the same."""
-    digest = hashlib.sha256()
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say of an error in a ``with`` block, which writes, where it was and how to go on."""
+    try:
+        yield
+    except OSError as trouble:
+        full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise EvaluationError(
+            f"cannot write to {folder} ({trouble.strerror or trouble}): what is finished there is "
+            f"kept; {'make room' if full else 'put that right'}, and the same command goes on"
+        ) from None
+
+
+@cache  # a sweep evaluates many times
+def _group() -> distributed.ProcessGroup:
+    """Connect this process with the others of its launch."""
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+    return distributed.new_group(backend="gloo", timeout=_PATIENCE)
+
+
+def _connect(folder: Path, world: int) -> None:
+    """Meet the other processes of a launch of so many."""
+    if world > 1:
+        with _peers(folder):
+            _group()
+
+
+def _wait(folder: Path, world: int) -> None:
+    """Wait until every process of a launch of so many has come so far."""
+    if world > 1:
+        with _peers(folder):
+            distributed.barrier(_group())
+
+
+@contextmanager
+def _peers(folder: Path) -> Iterator[None]:
+    """Say of an error in a ``with`` block, which needs the other processes, how to go on."""
+    try:
+        yield
+    except RuntimeError as trouble:
+        reason = str(trouble).split("\n")[0]
+        raise EvaluationError(
+            f"another process of this launch has ended, and its own message says why ({reason}); "
+            f"what is finished is kept in {folder}, and the same command goes on from there"
+        ) from None
+
+
+def _claim(folder: Path, model: nn.Module, task: Task, source: Source) -> str:
+    """Note in a folder what is evaluated there, or see that it is the same; return its digest."""
+    digest = hashlib.sha256(repr(getattr(model, "config", None)).encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    asked = asdict(task) | {"images": images, "network": digest.hexdigest(), "block": BLOCK}
+    asked = asdict(task) | {"images": len(source), "network": digest.hexdigest(), "block": BLOCK}
     del asked["root"]  # the same images may lie elsewhere tomorrow
+    asked["labels"] = source.identity()["data.labels"]  # and other images there today
     asked["standin"] = standins.is_standin(task.data, task.root)
-    asked = json.loads(json.dumps(asked))
-    path = folder / _TASK
-    if not path.exists():
-        write_whole(path, f"{json.dumps(asked, indent=1)}\n".encode())
-        return
+    text = json.dumps(asked, indent=1)
+    asked, path = json.loads(text), folder / _TASK
+    with _writing(folder):
+        if not path.exists():
+            write_new(path, f"{text}\n".encode())
     try:
-        known = json.loads(path.read_text())
-    except ValueError:
+        known = json.loads(path.read_bytes())
+        differing = [
+            f"{name}: {known.get(name)} there, {value} now"
+            for name, value in asked.items()
+            if known.get(name) != value
+        ]
+    except (AttributeError, ValueError):
         raise EvaluationError(f"{path} is damaged; name another folder") from None
-    differing = [
-        f"{name}: {known.get(name)} there, {value} now"
-        for name, value in asked.items()
-        if known.get(name) != value
-    ]
     if differing:
         raise EvaluationError(
             f"{folder} holds another evaluation ({'; '.join(differing)}): name another folder"
         )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _Read(Dataset):
+    """Images with their labels and numbers; of one that cannot be read, a text that says so."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, row: int) -> Any:
+        try:
+            return self.source.image(row), int(self.source.labels[row]), row
+        except SampleError as trouble:
+            return str(trouble)  # an exception would arrive with a worker's whole stack in its text
+
+
+def _read(source: Source, blocks: Sequence[int], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read some blocks, one after another: images ``(B, channels, height, width)``, labels."""
+    rows = [range(BLOCK * b, min(BLOCK * (b + 1), len(source))) for b in blocks]
+    loader = DataLoader(_Read(source), batch_sampler=rows, num_workers=workers, collate_fn=_gather)
+    try:
+        for block in loader:
+            if isinstance(block, str):
+                raise SampleError(block)
+            yield block[:2]
+    except RuntimeError as trouble:
+        raise EvaluationError(
+            f"a process that reads images died ({trouble}); if memory was short, take fewer of them"
+        ) from None
 
 
 def _share(
     model: nn.Module,
     task: Task,
-    samples: Dataset,
+    source: Source,
     folder: Path,
+    claim: str,
     rank: int,
     world: int,
     workers: int = 0,
     progress: bool = False,
 ) -> None:
     """Simulate the blocks of one process that are not done yet, a line for each."""
-    done = _done(folder)
-    blocks = [b for b in range(-(-len(samples) // BLOCK)) if b % world == rank and b not in done]
+    done = _done(folder, claim)
+    blocks = [b for b in range(-(-len(source) // BLOCK)) if b % world == rank and b not in done]
     if not blocks:
         return
     device = torch.device("cpu")
@@ -272,16 +395,12 @@ def _share(
         local = int(os.environ.get("LOCAL_RANK", rank))
         device = torch.device("cuda", local % torch.cuda.device_count())
     snn = convert(model).to(device)
-    rows = [range(BLOCK * b, min(BLOCK * (b + 1), len(samples))) for b in blocks]
-    batches = DataLoader(samples, batch_sampler=rows, num_workers=workers)
+    batches = _read(source, blocks, workers)
     if progress and rank == 0:
         from tqdm import tqdm
 
         batches = tqdm(batches, "blocks", len(blocks), leave=False)
-    path = folder / f"part-{rank}.jsonl"
-    with one_thread(), path.open("a+b") as file:
-        if file.tell() and not path.read_bytes().endswith(b"\n"):
-            file.write(b"\n")  # a line that was interrupted
+    with one_thread():
         for block, (images, labels) in zip(blocks, batches, strict=True):
             first = BLOCK * block
             run = simulate(snn, images, task.steps, task.masking, task.seed, first=first)
@@ -294,9 +413,20 @@ def _share(
                 run.delivered,
                 run.logits.shape[-1],
             )
-            file.write(f"{json.dumps({'block': block} | asdict(tally))}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
+            line = json.dumps({"claim": claim, "block": block} | asdict(tally))
+            with _writing(folder):
+                _append(folder / f"part-{rank}.jsonl", line.encode())
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line to a file, and force it to the disk."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line  # one before was interrupted
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -310,44 +440,46 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _done(folder: Path) -> dict[int, Tally]:
-    """Return the finished blocks; a line that was interrupted is none."""
+def _done(folder: Path, claim: str) -> dict[int, Tally]:
+    """Return the finished blocks; a line that was interrupted, or of another claim, is none."""
     done = {}
     for path in sorted(folder.glob("part-*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             try:
                 entry = json.loads(line)
-                block = entry.pop("block")
-                done[block] = Tally(**entry | {"right": tuple(entry["right"])})
-            except (ValueError, KeyError, TypeError):
+                if entry.pop("claim") == claim:
+                    block = entry.pop("block")
+                    done[block] = Tally(**entry | {"right": tuple(entry["right"])})
+            except (AttributeError, KeyError, TypeError, ValueError):
                 continue
     return done
 
 
-def _merge(folder: Path, blocks: int, share: tuple[int, int] | None) -> Tally:
-    """Add up all blocks, or those of one process."""
-    done = _done(folder)
-    wanted = [b for b in range(blocks) if share is None or b % share[1] == share[0]]
-    missing = [b for b in wanted if b not in done]
+def _merge(folder: Path, claim: str, blocks: int) -> Tally:
+    """Add up all blocks."""
+    done = _done(folder, claim)
+    missing = [b for b in range(blocks) if b not in done]
     if missing:
         raise EvaluationError(
             f"{len(missing)} of {blocks} blocks are missing in {folder}: a process ended early. "
             "Give the same command again, and only these are done"
         )
-    if not wanted:
-        raise EvaluationError(f"no block of {blocks} is left for process {share[0]}: start fewer")
-    total = done[wanted[0]]
-    for block in wanted[1:]:
+    total = done[0]
+    for block in range(1, blocks):
         total += done[block]
     return total
 
 
-def _start(model: nn.Module, task: Task, folder: Path, processes: int, workers: int) -> None:
+def _start(
+    model: nn.Module, task: Task, folder: Path, claim: str, processes: int, workers: int
+) -> None:
     """Start processes, and wait for them."""
     from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, spawn
 
+    started = spawn(_work, (model, task, folder, claim, processes, workers), processes, join=False)
     try:
-        spawn(_work, (model, task, folder, processes, workers), processes)
+        while not started.join():
+            pass
     except ProcessRaisedException as trouble:
         raise EvaluationError(
             f"a process failed: {str(trouble).strip().splitlines()[-1]}"
@@ -356,10 +488,20 @@ def _start(model: nn.Module, task: Task, folder: Path, processes: int, workers: 
         raise EvaluationError(
             f"a process ended early ({trouble}); what it finished is kept in {folder}"
         ) from None
+    finally:
+        for process in started.processes:  # some are left only where this one is interrupted
+            process.terminate()
+            process.join()
 
 
 def _work(
-    rank: int, model: nn.Module, task: Task, folder: Path, processes: int, workers: int
+    rank: int,
+    model: nn.Module,
+    task: Task,
+    folder: Path,
+    claim: str,
+    processes: int,
+    workers: int,
 ) -> None:
     """Do the share of one process that was started here."""
-    _share(model, task, task.samples(), folder, rank, processes, workers)
+    _share(model, task, task.source(), folder, claim, rank, processes, workers)
