@@ -22,13 +22,13 @@ from mstlib.data import standins
 RECIPE = Path(__file__).with_name("small.toml")
 
 
-def job(folder):
+def job(folder, workers=0):
     """Train a network and a masked student, each in a folder of its own."""
     from mstlib.masking import Masking
     from mstlib.scale.fit import Setting, distil, train
     from mstlib.scale.recipe import read
 
-    recipe = read(RECIPE)
+    recipe = read(RECIPE, [f"batch.workers={workers}"])
     root = folder.parent
     teacher = train(recipe, Setting(folder / "teacher", root))
     student = distil(recipe, teacher, Masking(attention=0.5), Setting(folder / "student", root))
@@ -105,7 +105,7 @@ def main(root, kills, seed):
         folder.mkdir()
         while True:
             enough = sum(seen.values()) >= kills
-            pid = child(job, folder)
+            pid = child(job, folder, int(chance.random() < 0.3))  # workers outlive who is killed
             if enough:
                 assert os.waitpid(pid, 0)[1] == 0
                 break

@@ -19,7 +19,7 @@ from mstlib.data import standins
 # Everything that is drawn from a process's own generator is off; the augmentation is on.
 QUIET = ["stochastic_depth=0", "augment.mixup=0", "augment.cutmix=0", "qcfs.spread=0"]
 # One process looks for silent neurons in other images than two.
-QUIET += ["qcfs.wake=0", "batch.accumulation=1"]
+QUIET += ["qcfs.wake=0"]
 # A step that is the gradient, or in proportion to it: Adam's first ones are its sign alone.
 QUIET += ["optimiser.name=sgd", "schedule.warmup=0", "optimiser.weight_decay=0"]
 
@@ -107,7 +107,9 @@ def main(root):
     report = {}
     # One update of size 1 is the gradient itself.
     gradient = ["updates=1", "qcfs.epochs=0", "optimiser.rate=1", "optimiser.clip=1e9"]
-    kinds = {"one update": ("single", gradient), "training": ("double", ["optimiser.rate=0.1"])}
+    gradient += ["keep.watched=1"]  # one of the two has no image to watch
+    whole = ["batch.accumulation=1", "optimiser.rate=0.1"]
+    kinds = {"one update": ("single", gradient), "training": ("double", whole)}
     for name, (kind, changes) in kinds.items():
         one, two = root / f"{kind}-one", root / f"{kind}-two"
         one.mkdir()

@@ -148,6 +148,8 @@ def test_plain_images_are_those_of_load(root):
     assert torch.equal(source.labels.sort().values, labels.sort().values)
     first, second = (examples(source, 12, share=slice(r, None, 2))[0] for r in (0, 1))
     assert torch.equal(torch.stack([first, second], 1).flatten(0, 1), order[0])
+    images, labels = examples(source, 1, share=slice(1, None, 2))  # more processes than examples
+    assert (images.shape, labels.shape) == ((0, 3, 32, 32), (0,))
     large = open_source(read(RECIPE, ["model.image_size=64"]), "test", root)
     assert large.image(0).shape == (3, 64, 64)
 

@@ -1,16 +1,23 @@
 """Trainings at full scale, on a stand-in: killed, shared by two processes, refused, reported."""
 
+import copy
 import gc
 import json
+import math
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from interrupted import child
 from tiny import tiny
+from torch import nn
 
 from mstlib import data
 from mstlib.data import standins
@@ -18,10 +25,13 @@ from mstlib.hub import load_model
 from mstlib.masking import Masking, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS
+from mstlib.scale import fit
+from mstlib.scale.batches import Plan, examples, load, number, open_source
 from mstlib.scale.fit import Setting, TrainingError, distil, train
 from mstlib.scale.metrics import Metrics, read_metrics
 from mstlib.scale.recipe import RecipeError, names, read
 from mstlib.scale.state import StateError
+from mstlib.train import Wake, positive_thresholds
 
 pytestmark = pytest.mark.filterwarnings("ignore::mstlib.data.standins.StandInWarning")
 HERE = Path(__file__).parent
@@ -31,6 +41,10 @@ KILLS = 20
 THIN = ["batch.images=4", "batch.workers=0", "qcfs.images=4", "keep.watched=4", "events.side=32"]
 THIN += ["model.image_size=32", "model.width=12", "model.depths=[1, 1]", "model.heads=[3, 3]"]
 THIN += ["model.window=4"]
+# Nothing is drawn but the augmentation, and the first step is the gradient itself.
+BARE = ["stochastic_depth=0", "augment.mixup=0", "augment.cutmix=0", "qcfs.spread=0"]
+BARE += ["optimiser.name=momentum", "optimiser.rate=1", "optimiser.weight_decay=0"]
+BARE += ["schedule.warmup=0", "updates=1"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +73,14 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     standins.write("cifar10", folder, train=64, test=32)
     return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(root, tmp_path_factory):
+    """A trained network, and the folder of its metrics."""
+    folder = tmp_path_factory.mktemp("teacher")
+    changes = ["schedule.warmup=0.25", "schedule.first=0.1", "schedule.last=0.2", "qcfs.rate=0.5"]
+    return train(read(RECIPE, [*changes, "optimiser.rate=1e-3"]), Setting(folder, root)), folder
 
 
 def test_a_training_survives_being_killed(tmp_path):
@@ -122,6 +144,177 @@ def test_a_finished_training_has_nothing_left_to_do(root, tmp_path):
     assert read_metrics(tmp_path) == rows
 
 
+def test_a_finished_training_without_qcfs_epochs_keeps_its_network(root, tmp_path):
+    recipe = read(RECIPE, ["updates=2", "qcfs.epochs=0"])
+    first, again = (train(recipe, Setting(tmp_path, root)).state_dict() for _ in range(2))
+    assert len(read_metrics(tmp_path)) == 2
+    assert all(torch.equal(again[name], value) for name, value in first.items())
+
+
+def _first_parts(recipe, root, first_epoch=0):
+    """The images and labels of the parts of a phase's first update."""
+    source = open_source(recipe, "train", root, augment=True)
+    plan = Plan(len(source), recipe.batch.images, recipe.batch.accumulation, 0)
+    return [(images, labels) for images, labels, _ in load(source, plan, range(1), first_epoch)]
+
+
+@pytest.mark.parametrize("clip", [1e9, 0.05])
+def test_an_update_is_the_gradient_of_its_loss(clip, root, tmp_path, monkeypatch):
+    """It is the mean over the parts, of the loss with its penalty, and no longer than the clip."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")  # the recipe has the word
+    changes = ["qcfs.wake=300", "qcfs.epochs=0", f"optimiser.clip={clip}"]
+    recipe = read(RECIPE, [*BARE, *changes])
+    torch.manual_seed(number("weights", 0))
+    model = fit._build(recipe).train()
+    penalty, loss, woken = Wake(model), 0.0, 0.0
+    parts = _first_parts(recipe, root)
+    for images, labels in parts:
+        smooth = recipe.augment.smoothing
+        right = nn.functional.cross_entropy(model(images), labels, label_smoothing=smooth)
+        wake = 300 * penalty.collect()
+        ((right + wake) / len(parts)).backward()
+        loss += (right + wake).item() / len(parts)
+        woken += wake.item()
+    gradient = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    norm = float(torch.stack([g.norm() for g in gradient.values()]).norm())
+    assert len(parts) == 2
+    assert woken > 0.1
+    assert norm > 0.5
+
+    trained = dict(train(recipe, Setting(tmp_path, root)).named_parameters())
+    (row,) = read_metrics(tmp_path)
+    assert row["loss"] == pytest.approx(loss, rel=1e-5)
+    assert row["gradient"] == pytest.approx(norm, rel=1e-5)
+    shorter = min(1, clip / norm)
+    for name, before in model.named_parameters():
+        if name in gradient and not name.endswith("threshold"):
+            step, wanted = (before - trained[name]).detach(), shorter * gradient[name]
+            assert float((step - wanted).norm()) <= 1e-4 * shorter * norm, name
+
+
+def test_rates_rise_and_fall_as_the_recipe_says(teacher):
+    for phase, highest in (("relu", 1e-3), ("qcfs", 0.5e-3)):
+        first, last = 0.1 * highest, 0.2 * highest
+        falling = [(1 + math.cos(math.pi * update / 8)) / 2 for update in range(2, 8)]
+        wanted = [first, (first + highest) / 2] + [last + (highest - last) * f for f in falling]
+        rates = [row["rate"] for row in read_metrics(teacher[1]) if row["phase"] == phase]
+        assert rates == pytest.approx(wanted)
+
+
+def test_a_students_loss_is_of_labels_and_teacher(teacher, root, tmp_path):
+    """And its images are augmented as in no epoch of the teacher."""
+    model, folder = teacher
+    changes = ["distil.share=0.3", "distil.temperature=3", "qcfs.wake=0"]
+    recipe = read(RECIPE, [*BARE, *changes])
+    student, right, alike = copy.deepcopy(model), 0.0, 0.0
+    with positive_thresholds(student, recipe.qcfs.score_cap), torch.no_grad():
+        student.train()
+        for images, labels in _first_parts(recipe, root, first_epoch=4):
+            answer, wanted = student(images), model(images)
+            smooth = recipe.augment.smoothing
+            ours = nn.functional.cross_entropy(answer, labels, label_smoothing=smooth)
+            p, q = (wanted / 3).softmax(-1), (answer / 3).softmax(-1)
+            right += float(ours) / 2
+            alike += 9 * float((p * (p / q).log()).sum(-1).mean()) / 2
+    assert abs(right - alike) > 0.1
+    distil(recipe, model, Masking(), Setting(tmp_path, root))
+    (row,) = read_metrics(tmp_path)
+    assert row["loss"] == pytest.approx(0.7 * right + 0.3 * alike, rel=1e-4)
+    assert row["epoch"] == 4
+    assert {r["epoch"] for r in read_metrics(folder)} == {0, 1, 2, 3}
+
+
+def test_a_student_rounds_at_random(teacher, root, tmp_path, monkeypatch):
+    seen, whole = set(), QCFS.forward
+
+    def watch(node, x):
+        if node.training:
+            seen.add(node.spread)
+        return whole(node, x)
+
+    monkeypatch.setattr(QCFS, "forward", watch)
+    recipe = read(RECIPE, ["updates=1", "qcfs.spread=0.5"])
+    distil(recipe, teacher[0], Masking(attention=0.5), Setting(tmp_path, root))
+    assert seen == {0.5}
+
+
+def test_processes_draw_other_numbers(root, tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    drawn = []
+    monkeypatch.setattr(fit, "seed_all", lambda *parts: drawn.append(number(*parts)))
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    for rank in (0, 1):  # one after the other, each without the other
+        monkeypatch.setattr(Accelerator, "process_index", rank)
+        recipe = read(RECIPE, ["updates=2", "qcfs.epochs=0"])
+        train(recipe, Setting(tmp_path / str(rank), root))
+    assert len(drawn) == 8  # two updates of two parts, twice
+    assert len(set(drawn)) == 8
+
+
+def test_only_matrices_decay():
+    model = tiny()
+    with positive_thresholds(model, 4.0):
+        optimiser = fit._optimiser(model, read(RECIPE, ["optimiser.weight_decay=0.3"]), 1.0)
+        decay = {p: g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
+        matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        assert decay.keys() == set(model.parameters())
+        for weight, value in decay.items():
+            assert value == (0.3 if any(weight is each for each in matrices) else 0)
+
+
+def test_first_weights_come_with_statistics_of_the_images(root, tmp_path):
+    changes = ["relu.epochs=0", "qcfs.epochs=0"]
+    recipe = read(RECIPE, changes)
+    first = fit._build(recipe)
+    torch.save(first.state_dict(), tmp_path / "first.pth")
+    changes.append(f"start={tmp_path / 'first.pth'}")
+    model = train(read(RECIPE, changes), Setting(tmp_path / "out", root))
+    assert torch.equal(model.head.weight, first.head.weight)
+    images, _ = examples(open_source(recipe, "train", root), recipe.qcfs.images)
+    with torch.no_grad():
+        rows = first.patch_embed.proj(images).flatten(2).transpose(1, 2).flatten(0, 1)
+    norm = model.patch_embed.norm
+    torch.testing.assert_close(norm.running_mean, rows.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, rows.var(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_is_for_one_training_at_a_time(root, tmp_path, monkeypatch):
+    recipe, ended, whole = read(RECIPE, ["updates=1"]), [], fit._cross_entropy
+
+    def second():
+        fit._cross_entropy = whole
+        with pytest.raises(StateError, match="another process is training in"):
+            train(recipe, Setting(tmp_path, root))
+
+    def loss(*given):
+        if not ended:
+            ended.append(os.waitpid(child(second), 0)[1])
+        return whole(*given)
+
+    monkeypatch.setattr(fit, "_cross_entropy", loss)
+    train(recipe, Setting(tmp_path, root))
+    assert ended == [0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_is_killed_ends_the_training_wherever_it_is(
+    root, tmp_path, monkeypatch, capsys
+):
+    from mstlib.cli import main
+
+    def loss(*_):
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        time.sleep(10)  # PyTorch hears of it here, far from the loader
+
+    monkeypatch.setattr(fit, "_cross_entropy", loss)
+    words = f"train --recipe {RECIPE} --root {root} --out {tmp_path} --set batch.workers=1"
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert "a process that loads images died (DataLoader worker" in said
+    assert "Traceback" not in said
+
+
 def test_half_precision_keeps_out_of_the_floor(root, tmp_path, monkeypatch):
     seen = []
     whole = QCFS.forward
@@ -141,12 +334,27 @@ def test_half_precision_keeps_out_of_the_floor(root, tmp_path, monkeypatch):
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
-def test_a_loss_without_a_value_ends_the_training(root, tmp_path):
-    recipe = read(RECIPE, ["optimiser.rate=1e30", "optimiser.clip=1e30", "optimiser.name=sgd"])
-    with pytest.raises(
-        TrainingError, match=r"the loss is (nan|inf) at update \d+ of the phase rel"
-    ):
-        train(recipe, Setting(tmp_path, root))
+BLOWN_UP = ["optimiser.rate=1e30", "optimiser.clip=1e30", "optimiser.name=momentum"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ([], r"the loss is (nan|inf) at update \d+ of the phase relu"),
+        (["updates=1"], "an activation is infinite or NaN at update 1 of the phase relu"),
+        (
+            ["updates=1", "optimiser.rate=1e38", "qcfs.wake=1e6"],
+            "a weight is infinite or NaN at update 1 of the phase relu",
+        ),
+        (["relu.epochs=0"], "a threshold θ is 0, infinite or NaN at update 1 of the phase qcfs"),
+    ],
+)
+def test_numbers_that_blow_up_end_the_training(changes, complaint, root, tmp_path, capsys):
+    setting = Setting(tmp_path, root, progress=True)
+    with pytest.raises(TrainingError, match=complaint) as trouble:
+        train(read(RECIPE, [*BLOWN_UP, "schedule.warmup=0", *changes]), setting)
+    assert trouble.tb  # its frames hold the bar: nobody else has closed it
+    assert capsys.readouterr().err.endswith("\n")  # what is said next has a line of its own
 
 
 def test_what_cannot_work_is_told_before_the_first_update(root, tmp_path):
@@ -158,7 +366,12 @@ def test_what_cannot_work_is_told_before_the_first_update(root, tmp_path):
         ("batch.images=15", "multiple of 1 processes times 2 parts"),
         ("batch.images=6", "mixup pairs the images of a part, and 3 cannot be paired"),
         ("optimiser.name=adamv", "optimiser.name 'adamv' is none of timm's"),
+        ("optimiser.name=adahessian", "optimiser.name 'adahessian' needs second derivatives"),
         ("schedule.name=sine", "schedule.name 'sine' is none of timm's"),
+        ("schedule.name=none", "schedule.name 'none' gives no rate for each update"),
+        ("schedule.name=plateau", "schedule.name 'plateau' gives no rate for each update"),
+        ("augment.policy=nonsense", "augment.policy 'nonsense' is none of timm's: Unknown AA pol"),
+        ("augment.policy=rand-x9", "augment.policy 'rand-x9' is none of timm's"),
         ("model.in_channels=1", "the network takes images"),
     ):
         with pytest.raises(RecipeError, match=complaint):

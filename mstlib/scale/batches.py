@@ -162,16 +162,21 @@ def _photographs(
     common = {"input_size": (3, side, side), "mean": mean, "std": std, "interpolation": "bicubic"}
     how = recipe.augment
     if augment:
-        stored.transform = create_transform(
-            **common,
-            is_training=True,
-            scale=how.scale,
-            hflip=how.flip,
-            color_jitter=how.jitter,
-            auto_augment=how.policy or None,
-            re_prob=how.erase,
-            re_mode="pixel",
-        )
+        try:
+            stored.transform = create_transform(
+                **common,
+                is_training=True,
+                scale=how.scale,
+                hflip=how.flip,
+                color_jitter=how.jitter,
+                auto_augment=how.policy or None,
+                re_prob=how.erase,
+                re_mode="pixel",
+            )
+        except (AssertionError, KeyError, ValueError) as trouble:
+            raise RecipeError(
+                f"augment.policy {how.policy!r} is none of timm's: {trouble}"
+            ) from None
     else:
         # CIFAR's whole image, ImageNet's middle 7/8, as is usual for each.
         crop = 0.875 if recipe.data == "imagenet" else 1.0
@@ -318,12 +323,28 @@ def load(
         collate_fn=_gather,
         pin_memory=torch.cuda.is_available(),
     )
-    try:
+    with living_workers():
         for part in loader:
             if isinstance(part, str):
                 raise SampleError(part)
             yield part
+
+
+@contextmanager
+def living_workers() -> Iterator[None]:
+    """Say plainly that a worker died while a ``with`` block runs.
+
+    PyTorch tells of it by an exception from a signal's handler, which can come out of any line of
+    the process that the worker works for.
+
+    Raises:
+        SampleError: a worker died.
+    """
+    try:
+        yield
     except RuntimeError as trouble:
+        if "DataLoader worker (pid" not in str(trouble):
+            raise
         raise SampleError(
             f"a process that loads images died ({trouble}); if memory was short, take fewer of "
             "them (batch.workers)"
@@ -353,11 +374,16 @@ def examples(
         source: Not augmented.
         n: How many.
         seed: Other samples; fewer of one seed are the first of more.
-        share: Read only this part of them.
+        share: Read only this part of them, which may be none.
 
     Returns:
-        Images ``(n, channels, height, width)`` and labels ``(n,)``.
+        Images ``(n, channels, height, width)`` and labels ``(n,)``, n being those that were read.
+
+    Raises:
+        SampleError: one of them cannot be read.
     """
     generator = torch.Generator().manual_seed(number("examples", seed))
     rows = torch.randperm(len(source), generator=generator)[:n][share]
-    return torch.stack([source.image(row) for row in rows.tolist()]), source.labels[rows]
+    # A process may have no share of them: the first image still says what shape they have.
+    images = [source.image(row) for row in rows.tolist() or [0]]
+    return torch.stack(images)[: len(rows)], source.labels[rows]

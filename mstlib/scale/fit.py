@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,15 @@ from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS
 from mstlib.scale import state
-from mstlib.scale.batches import Plan, examples, load, number, open_source, seed_all
+from mstlib.scale.batches import (
+    Plan,
+    examples,
+    living_workers,
+    load,
+    number,
+    open_source,
+    seed_all,
+)
 from mstlib.scale.depth import stochastic_depth
 from mstlib.scale.metrics import Metrics
 from mstlib.scale.norms import shared
@@ -139,85 +148,67 @@ class _Training:
 
     def run(self, model: nn.Module, phase: _Phase, metrics: Metrics | None) -> None:
         """Train in a phase, from its last state on if there is one."""
-        if not phase.updates:
-            return
-        engine, recipe, setting = self.engine, self.recipe, self.setting
-        model.to(engine.device)  # before the optimiser, whose state follows its parameters
-        optimiser = _optimiser(model, recipe, phase.rate)
-        schedule = _schedule(optimiser, recipe, phase)
+        engine, recipe = self.engine, self.recipe
         saved = self.saved if self.saved and self.saved["phase"] == phase.name else None
         self.saved = None
         if saved:
             model.load_state_dict(saved["model"])
-            if saved["optimiser"] is not None:
-                optimiser.load_state_dict(saved["optimiser"])
-        first = saved["update"] if saved else 0
+        if not phase.updates:
+            return
+        model.to(engine.device)  # before the optimiser, whose state follows its parameters
+        optimiser = _optimiser(model, recipe, phase.rate)
+        schedule = _schedule(optimiser, recipe, phase)
+        if saved and saved["optimiser"] is not None:
+            optimiser.load_state_dict(saved["optimiser"])
         wrapped, prepared = engine.prepare(model, optimiser)
         if saved and engine.scaler is not None and saved["scaler"]:
             engine.scaler.load_state_dict(saved["scaler"])
-        parts = load(
-            self.source,
-            self.plan,
-            range(first, phase.updates),
-            phase.first_epoch,
-            recipe.batch.workers,
-        )
+        todo = range(saved["update"] if saved else 0, phase.updates)
+        parts = load(self.source, self.plan, todo, phase.first_epoch, recipe.batch.workers)
         penalty = Wake(model) if recipe.qcfs.wake else None
         kept = time.monotonic()
-        bar = _bar(phase, first, self.main and setting.progress)
-        for update in range(first, phase.updates):
-            began = time.monotonic()
-            schedule.step_update(update)
-            model.train()
-            total = 0.0
-            for part in range(self.plan.parts):
-                images, labels, rows = next(parts)
-                seed_all("update", setting.seed, phase.name, update, part, engine.process_index)
-                with engine.accumulate(wrapped):
-                    images, targets = self._targets(images, labels)
-                    _begin_masks(model, update, rows, self.plan.batch, recipe.distil.draws)
-                    value = phase.loss(wrapped, images, targets)
-                    if penalty is not None:
-                        value = value + recipe.qcfs.wake * penalty.collect()
-                    engine.backward(value)
-                    total += value.detach() / self.plan.parts
-            norm = engine.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip)
-            prepared.step()
-            prepared.zero_grad()
-            loss = float(engine.reduce(total, "mean"))
-            if loss != loss or loss in (float("inf"), -float("inf")):
-                raise TrainingError(
-                    f"the loss is {loss} at update {update + 1} of the phase {phase.name}; the "
-                    f"last whole state is in {self.path}. Try a smaller optimiser.rate in another "
-                    "folder"
-                )
-            done = update + 1
-            row = {
-                "phase": phase.name,
-                "update": done,
-                "epoch": phase.first_epoch + update // self.plan.updates,
-                "loss": loss,
-                "rate": optimiser.param_groups[0]["lr"],
-                "gradient": float(norm),
-            }
-            if phase.name != "relu":
-                row["threshold"] = _mean_threshold(model)
-            ends = done % self.plan.updates == 0 or done == phase.updates
-            if ends:
-                row["accuracy"] = self._watch(model)
-            row["seconds"] = round(time.monotonic() - began, 3)
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            bar.update()
-            if metrics is None:
-                continue
-            metrics.add(row)
-            keep = recipe.keep
-            waited = keep.minutes and time.monotonic() - kept > 60 * keep.minutes
-            if ends or waited or (keep.updates and done % keep.updates == 0):
-                self.keep(model, phase.name, done, metrics, optimiser)
-                kept = time.monotonic()
-        bar.close()
-        parts.close()
+        with closing(parts), _bar(phase, todo.start, self.main and self.setting.progress) as bar:
+            for update in todo:
+                began = time.monotonic()
+                schedule.step_update(update)
+                model.train()
+                total = self._gradient(wrapped, phase, update, parts, penalty)
+                norm = engine.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip)
+                prepared.step()
+                prepared.zero_grad()
+                loss = float(engine.reduce(total, "mean"))
+                done = update + 1
+                if not math.isfinite(loss):
+                    raise self._blown_up(f"the loss is {loss}", phase, done)
+                row = {
+                    "phase": phase.name,
+                    "update": done,
+                    "epoch": phase.first_epoch + update // self.plan.updates,
+                    "loss": loss,
+                    "rate": optimiser.param_groups[0]["lr"],
+                    "gradient": float(norm),
+                }
+                if phase.name != "relu":
+                    thresholds = _thresholds(model)
+                    if not _usable(thresholds):
+                        raise self._blown_up("a threshold θ is 0, infinite or NaN", phase, done)
+                    row["threshold"] = float(thresholds.mean())
+                ends = done % self.plan.updates == 0 or done == phase.updates
+                if ends:
+                    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+                        raise self._blown_up("a weight is infinite or NaN", phase, done)
+                    row["accuracy"] = self._watch(model)
+                row["seconds"] = round(time.monotonic() - began, 3)
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.update()
+                if metrics is None:
+                    continue
+                metrics.add(row)
+                keep = recipe.keep
+                waited = keep.minutes and time.monotonic() - kept > 60 * keep.minutes
+                if ends or waited or (keep.updates and done % keep.updates == 0):
+                    self.keep(model, phase.name, done, metrics, optimiser)
+                    kept = time.monotonic()
         if penalty is not None:
             penalty.remove()
         engine.unwrap_model(wrapped, keep_fp32_wrapper=False)
@@ -225,6 +216,44 @@ class _Training:
         model.__dict__.pop("_is_accelerate_prepared", None)
         engine.free_memory()
         model.eval()
+
+    def calibrate(self, model: nn.Module, images: Tensor, phase: _Phase) -> None:
+        """Turn a network that was trained in a phase into QCFS (see `mstlib.train.calibrate`)."""
+        how = self.recipe.qcfs
+        calibrate(model, images, how.levels, how.percentile)
+        if not _usable(_thresholds(model)):
+            raise self._blown_up("an activation is infinite or NaN", phase, phase.updates)
+
+    def _gradient(
+        self,
+        model: nn.Module,
+        phase: _Phase,
+        update: int,
+        parts: Iterator[tuple[Tensor, Tensor, list[int]]],
+        penalty: Wake | None,
+    ) -> Tensor:
+        """Add up the gradient of an update over its parts; return its loss in this process."""
+        engine, recipe = self.engine, self.recipe
+        total = torch.zeros((), device=engine.device)
+        for part in range(self.plan.parts):
+            images, labels, rows = next(parts)
+            seed_all("update", self.setting.seed, phase.name, update, part, engine.process_index)
+            with engine.accumulate(model):
+                images, targets = self._targets(images, labels)
+                _begin_masks(model, update, rows, self.plan.batch, recipe.distil.draws)
+                value = phase.loss(model, images, targets)
+                if penalty is not None:
+                    value = value + recipe.qcfs.wake * penalty.collect()
+                engine.backward(value)
+                total = total + value.detach() / self.plan.parts
+        return total
+
+    def _blown_up(self, what: str, phase: _Phase, done: int) -> TrainingError:
+        """Make the error of numbers that no training can go on from."""
+        return TrainingError(
+            f"{what} at update {done} of the phase {phase.name}; the last whole state is in "
+            f"{self.path}. Try a smaller optimiser.rate in another folder"
+        )
 
     def keep(
         self,
@@ -293,9 +322,10 @@ def train(recipe: ScaleRecipe, setting: Setting) -> MaskedSpikingTransformer:
     Raises:
         DataNotFound: the data set is to be downloaded first.
         RecipeError: the recipe does not fit the data or the number of processes.
-        SampleError: a sample cannot be read.
-        StateError: the folder cannot hold the states, or holds another training's.
-        TrainingError: the loss is not finite.
+        SampleError: a sample cannot be read, or a process that loads them died.
+        StateError: the folder cannot hold the states or metrics, holds another training's, or
+            another process is training there.
+        TrainingError: the loss, a weight or a threshold is not finite, or another process ended.
     """
     with _training(recipe, setting, {}) as (training, metrics):
         torch.manual_seed(number("weights", setting.seed))
@@ -318,14 +348,11 @@ def train(recipe: ScaleRecipe, setting: Setting) -> MaskedSpikingTransformer:
             if fresh or training.saved["phase"] == "relu":
                 for node in thresholds:  # ReLU has none to learn
                     node.threshold.requires_grad_(False)
-                training.run(
-                    model,
-                    _Phase("relu", relu_updates, recipe.relu.rate, 0, _cross_entropy),
-                    metrics,
-                )
+                phase = _Phase("relu", relu_updates, recipe.relu.rate, 0, _cross_entropy)
+                training.run(model, phase, metrics)
                 for node in thresholds:
                     node.threshold.requires_grad_(True)
-                calibrate(model, images, recipe.qcfs.levels, recipe.qcfs.percentile)
+                training.calibrate(model, images, phase)
             for node in thresholds:
                 node.levels, node.spread = recipe.qcfs.levels, recipe.qcfs.spread
             with positive_thresholds(model, recipe.qcfs.score_cap):
@@ -429,6 +456,7 @@ def _training(
 def _engine(recipe: ScaleRecipe, precision: str) -> Iterator[Accelerator]:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState
+    from accelerate.utils import GradientAccumulationPlugin
 
     on_processor = not torch.accelerator.is_available()
     if on_processor and precision == "fp16":
@@ -437,9 +465,11 @@ def _engine(recipe: ScaleRecipe, precision: str) -> Iterator[Accelerator]:
         engine = Accelerator(
             cpu=on_processor,  # or many processes would each train alone
             mixed_precision=precision,
-            gradient_accumulation_steps=recipe.batch.accumulation,
+            # As a number, a variable of the environment would have the last word.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.batch.accumulation),
         )
-        yield engine
+        with living_workers():  # PyTorch tells of a worker's death wherever the process just is
+            yield engine
     except RuntimeError as trouble:
         if "closed by peer" not in str(trouble) and "reset by peer" not in str(trouble):
             raise
@@ -504,17 +534,27 @@ def _optimiser(model: nn.Module, recipe: ScaleRecipe, rate: float) -> torch.opti
         return param_groups_weight_decay(model, how.weight_decay, no_weight_decay_list=names)
 
     try:
-        return create_optimizer_v2(
+        optimiser = create_optimizer_v2(
             model, how.name, how.rate * rate, how.weight_decay, param_group_fn=groups
         )
     except (AssertionError, ValueError) as trouble:
         raise RecipeError(f"optimiser.name {how.name!r} is none of timm's: {trouble}") from None
+    if getattr(optimiser, "is_second_order", False):
+        raise RecipeError(
+            f"optimiser.name {how.name!r} needs second derivatives, which are not computed here"
+        )
+    return optimiser
 
 
 def _schedule(optimiser: torch.optim.Optimizer, recipe: ScaleRecipe, phase: _Phase) -> Any:
     from timm.scheduler import create_scheduler_v2
 
     how, rate = recipe.schedule, recipe.optimiser.rate * phase.rate
+    if how.name in ("none", "plateau"):  # timm's, but no function of the update
+        raise RecipeError(
+            f"schedule.name {how.name!r} gives no rate for each update; name one that does, as "
+            "cosine or step"
+        )
     try:
         schedule, _ = create_scheduler_v2(
             optimiser,
@@ -560,10 +600,15 @@ def _begin_masks(
             module.begin(range(update, update + 1), images)
 
 
-def _mean_threshold(model: nn.Module) -> float:
-    with torch.no_grad():
-        values = [m.threshold for m in model.modules() if isinstance(m, QCFS)]
-        return float(torch.stack(values).mean())
+@torch.no_grad()
+def _thresholds(model: nn.Module) -> Tensor:
+    """Gather every θ of a network, ``(nodes,)``."""
+    return torch.stack([m.threshold for m in model.modules() if isinstance(m, QCFS)])
+
+
+def _usable(thresholds: Tensor) -> bool:
+    """Whether every θ is finite and above 0."""
+    return bool(((thresholds > 0) & thresholds.isfinite()).all())
 
 
 def _bar(phase: _Phase, first: int, show: bool) -> Any:
