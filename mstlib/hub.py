@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mstlib._version import __version__
-from mstlib.state_dicts import CheckpointError, fill, read_safetensors, write_whole
+from mstlib.state_dicts import CheckpointError, fill, read_safetensors, shown, write_whole
 
 if TYPE_CHECKING:
     from torch import nn
 
 TYPE = "masked-spiking-transformer"
+_PARTS = ("network", "masking", "about")
+_SIDE = 32
 _FILES = ("model.safetensors", "config.json", "README.md")
 _PAPER = "https://openaccess.thecvf.com/content/ICCV2023/html/Wang_Masked_Spiking_Transformer_ICCV_2023_paper.html"
 
@@ -100,6 +102,8 @@ def load_model(source: str | Path) -> nn.Module:
 def read_config(folder: str | Path) -> dict[str, object]:
     """Read what a folder says of its network: ``network``, ``masking``, ``about``, ….
 
+    Whoever wrote the folder chose what is in ``about``: only that it is a dictionary is certain.
+
     Raises:
         CheckpointError: it is missing or damaged, or the network is of another kind.
     """
@@ -108,12 +112,45 @@ def read_config(folder: str | Path) -> dict[str, object]:
         raise CheckpointError(f"no network in {folder}: it has no config.json")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as trouble:
+    except (RecursionError, ValueError) as trouble:
         raise CheckpointError(f"{path} is damaged: {trouble}") from None
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != TYPE or not {"network", "masking"} <= config.keys():
-        raise CheckpointError(f"{path} is of a network of another kind, {kind!r}, not {TYPE!r}")
+        raise CheckpointError(
+            f"{path} is of a network of another kind, {shown(kind)}, not {TYPE!r}"
+        )
+    config.setdefault("about", {})
+    for name in ("network", "about") if config["masking"] is None else _PARTS:
+        if not isinstance(config[name], dict):
+            raise CheckpointError(
+                f"{path} is damaged: {name} should be a dictionary, not {shown(config[name])}"
+            )
     return config
+
+
+def events_side(name: str | Path) -> int:
+    """Return how many cells a frame of events had along each side when a network was trained.
+
+    Args:
+        name: See `mstlib.checkpoints.open_model`.
+
+    Returns:
+        What the network's folder tells of its recipe, or 32 if it is in no folder here or tells
+        nothing.
+
+    Raises:
+        CheckpointError: the folder cannot be read, or what it tells is no number of cells.
+    """
+    found: object = read_config(name) if (Path(name) / "config.json").is_file() else None
+    for part in ("about", "recipe", "events", "side"):
+        found = found.get(part) if isinstance(found, dict) else None
+    if found is None:
+        return _SIDE
+    if type(found) is not int or found < 1:
+        raise CheckpointError(
+            f"{name}: about.recipe.events.side must be a whole number >= 1, not {shown(found)}"
+        )
+    return found
 
 
 def push_model(folder: str | Path, name: str, private: bool = True) -> str:

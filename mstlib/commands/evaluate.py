@@ -94,7 +94,7 @@ def opened(
     from mstlib.checkpoints import open_model
     from mstlib.data import standins
     from mstlib.data.checks import check_size
-    from mstlib.hub import read_config
+    from mstlib.hub import events_side
     from mstlib.scale.evaluate import Task
 
     size, side = options.size, options.side
@@ -104,8 +104,7 @@ def opened(
     if size is None and data in standins.names():
         size = getattr(model, "input_shape", (None,))[-1]
     if side is None:
-        trained = read_config(name)["about"] if (Path(name) / "config.json").is_file() else {}
-        side = trained.get("recipe", {}).get("events", {}).get("side", 32)
+        side = events_side(name)
     task = Task(data, options.root, options.images, steps, masking, seed, size, side)
     return model, task
 

@@ -19,7 +19,7 @@ from mstlib.checkpoints import open_model
 from mstlib.data import standins
 from mstlib.data.folders import DataNotFound
 from mstlib.energy import power
-from mstlib.hub import read_config
+from mstlib.hub import events_side, read_config
 from mstlib.masking import Masking
 from mstlib.scale.evaluate import Tally, Task, correct, evaluate
 from mstlib.state_dicts import CheckpointError, write_whole
@@ -253,11 +253,8 @@ def _opened(
     name = number.model
     if name.startswith("runs/"):
         name = str(runs / name.removeprefix("runs/"))
-        about = read_config(name)["about"]  # also says what is missing
-    else:
-        about = {}
-    model = open_model(name)
-    side = about.get("recipe", {}).get("events", {}).get("side", 32)
+        read_config(name)  # says what is missing
+    model, side = open_model(name), events_side(name)
     return model, Task(
         number.data, root, images, 1, number.masking, size=model.input_shape[-1], side=side
     )
