@@ -48,13 +48,16 @@ def _sweep(options: argparse.Namespace) -> None:
     from mstlib.scale.grid import Cell, Row, cells, sweep
 
     grid = cells(options.kinds, options.ratios, range(options.seeds))
+    if options.students:
+        _student(options.students, "attention", 50)  # before an hour has gone into ratio 0
+    told: list[Row] = []
     model, task = opened(
         options, options.model, options.data, Masking(), max(options.steps), seed=0
     )
 
     @cache
     def student(kind: str, percent: int) -> nn.Module:
-        name = options.students.format(kind=kind, percent=percent)
+        name = _student(options.students, kind, percent)
         return opened(options, name, options.data, Masking(), 1, seed=0)[0]
 
     def network(cell: Cell) -> nn.Module:
@@ -65,14 +68,29 @@ def _sweep(options: argparse.Namespace) -> None:
     def tell(row: Row) -> None:
         if options.json:
             return
+        if not told:  # only now is nothing left that could be refused
+            heads = "".join(f"{f'T = {t}':>10}" for t in options.steps)
+            print(f"{'kind':<10}{'ratio':>6}{'seed':>6}{heads}{'power / α W':>16}")
+        told.append(row)
         at = "".join(f"{row.accuracy[t]:>10.4f}" for t in options.steps)
         print(f"{row.kind:<10}{row.ratio:>6.2f}{row.seed:>6}{at}{row.power:>16,.0f}", flush=True)
 
-    if not options.json:
-        heads = "".join(f"{f'T = {t}':>10}" for t in options.steps)
-        print(f"{'kind':<10}{'ratio':>6}{'seed':>6}{heads}{'power / α W':>16}")
     rows = sweep(
         network, task, grid, options.steps, options.out, options.processes, options.workers, tell
     )
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
+
+
+def _student(pattern: str, kind: str, percent: int) -> str:
+    """Return the name of the student of a ratio.
+
+    Raises:
+        ValueError: there is more in the pattern to fill in than {kind} and {percent}.
+    """
+    try:
+        return pattern.format(kind=kind, percent=percent)
+    except (AttributeError, LookupError, TypeError, ValueError) as trouble:
+        raise ValueError(
+            f"--students {pattern!r}: only {{kind}} and {{percent}} can be filled in ({trouble})"
+        ) from None

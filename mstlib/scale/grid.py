@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from mstlib.energy import power
-from mstlib.masking import KINDS, Masking
+from mstlib.masking import KINDS, Masking, check_ratio
 from mstlib.scale.evaluate import Task, evaluate
 
 
@@ -75,6 +75,8 @@ def cells(kinds: Sequence[str], ratios: Sequence[float], seeds: Sequence[int]) -
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, not {kind!r}")
+    for ratio in ratios:
+        check_ratio(ratio, "ratio")
     grid = [Cell(kinds[0], 0.0, seeds[0])] if 0 in ratios else []
     return grid + [Cell(k, p, seed) for k in kinds for p in ratios if p for seed in seeds]
 
