@@ -324,7 +324,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping]:
     if not path.is_file():
         raise CheckpointError(f"no such file: {path}")
     try:
-        with torch.serialization.safe_globals(_STANDING_IN):
+        with torch.serialization.safe_globals(_STANDING_IN), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how others wrote it
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as trouble:
         # No more of PyTorch's message: it goes on to say how to run what was refused.
