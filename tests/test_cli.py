@@ -1,7 +1,12 @@
 """The command line: what it prints, and how it says no."""
 
 import json
+import os
+import signal
+import sys
+import time
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +18,9 @@ from tiny import tiny
 import mstlib
 from mstlib import Masking, checkpoints, data
 from mstlib import train as training
-from mstlib.cli import main
+from mstlib.cli import GO_ON, main
 from mstlib.commands.evaluate import parse_masking
+from mstlib.scale import evaluate as simulation
 
 
 @pytest.fixture
@@ -141,3 +147,77 @@ def test_the_console_script_is_this_main():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"mst": "mstlib.cli:main"}
     assert callable(main)
+
+
+class Process:
+    """The command line as a process of its own, forked from this one."""
+
+    def __init__(self, words, folder, slowly):
+        self.told, self.pid = folder / "told.txt", os.fork()
+        if self.pid:
+            return
+        try:
+            os.dup2(os.open(self.told, os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+            sys.stderr = os.fdopen(2, "w", buffering=1)
+            sys.argv = ["mst", *words.split()]
+            start = torch.multiprocessing.start_processes
+            torch.multiprocessing.spawn = partial(start, start_method="fork")
+            simulation.simulate = slowly
+            os._exit(main())
+        finally:
+            os._exit(99)
+
+    def end(self, number):
+        os.kill(self.pid, number)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork")
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_command_that_is_stopped_says_so_and_goes_on(
+    small, tmp_path, capsys, number, status, processes
+):
+    words = f"evaluate small --data digits --images 40 --steps 2 --out {tmp_path / 'out'} --json"
+    simulate, began = simulation.simulate, tmp_path / "began"
+
+    def slowly(*args, **kwargs):
+        if kwargs["first"] == 32:
+            began.write_text(str(os.getpid()))
+            time.sleep(60)
+        return simulate(*args, **kwargs)
+
+    stopped = Process(f"{words} --processes {processes}", tmp_path, slowly)
+    moment = time.monotonic()
+    while not (began.exists() and began.read_text()):
+        assert time.monotonic() - moment < 60, stopped.told.read_text()
+        time.sleep(0.01)
+    moment = time.monotonic()
+    assert stopped.end(number) == status
+    assert time.monotonic() - moment < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
+    goes_on = f"mst: stopped; the same command goes on with what is in {tmp_path / 'out'}\n"
+    assert stopped.told.read_text() == goes_on
+    assert mst(words) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 40
+
+
+def test_a_command_that_cannot_go_on_says_only_that_it_stopped(small, monkeypatch, capsys):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(simulation, "simulate", stop)
+    assert mst("evaluate small --data digits --images 2 --steps 2") == 130
+    assert capsys.readouterr().err == "mst: stopped\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_commands_that_go_on_are_commands(capsys):
+    for command in GO_ON:
+        with pytest.raises(SystemExit):
+            mst(f"{command} --help")
+        assert "--out" in capsys.readouterr().out

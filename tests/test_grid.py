@@ -31,6 +31,7 @@ def test_the_grid_has_every_cell_and_one_without_masks():
     [
         ((["heads"], [0.5], [0]), "kind must be one of"),
         ((["mlp"], [], [0]), "at least one"),
+        ((["mlp"], [0.5, 1.0], [0]), r"ratio must be in \[0, 1\), not 1.0"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(axes, message):
@@ -95,3 +96,26 @@ def test_the_command_prints_a_table_and_takes_students(small, tmp_path, capsys):
     assert rows[1]["accuracy"] == {"2": alone.accuracy[1], "6": alone.accuracy[5]}
     assert main([*words.split(), "--ratios", "0.9"]) == 2
     assert "attention-90" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--students x{foo}", "only {kind} and {percent} can be filled in"),
+        ("--students x{0}", "only {kind} and {percent} can be filled in"),
+        ("--students x{", "only {kind} and {percent} can be filled in"),
+        ("--students x{kind.y}", "only {kind} and {percent} can be filled in"),
+        ("--students x{kind[y]}", "only {kind} and {percent} can be filled in"),
+        ("--steps 0", "steps must be whole numbers >= 1, not [0]"),
+        ("--ratios 0.5 1.0", "ratio must be in [0, 1), not 1.0"),
+        ("--seeds 0", "at least one kind, one ratio and one seed"),
+        ("--images 10000000", "n must be at most"),
+    ],
+)
+def test_bad_words_are_refused_before_anything_is_printed(small, tmp_path, capsys, words, message):
+    network = save_model(small, tmp_path / "net")
+    asked = f"sweep {network} --data digits --images 4 --steps 2 --out {tmp_path / 'out'} {words}"
+    assert main(asked.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert message in err

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from tiny import pictures, tiny
 
 import mstlib
 from mstlib import CheckpointError, Masking
-from mstlib.hub import load_model, push_model, read_config, save_model
+from mstlib.cli import main
+from mstlib.hub import events_side, load_model, push_model, read_config, save_model
 from mstlib.models.build import build
 
 MASKED = Masking(attention=(0.75, 0.5, 0.25), blocks=(0, 2))
@@ -125,6 +127,75 @@ def test_settings_that_do_not_fit_are_refused(folder, change, message):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=message):
         load_model(folder)
+
+
+DAMAGED = "config.json is damaged: {} should be a dictionary, not {}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": [1]}, DAMAGED.format("network", "a list")),
+        ({"network": 5}, DAMAGED.format("network", 5)),
+        ({"network": None}, DAMAGED.format("network", None)),
+        ({"masking": [1]}, DAMAGED.format("masking", "a list")),
+        ({"about": [1]}, DAMAGED.format("about", "a list")),
+        ({"model_type": ["x\n"]}, "of another kind, a list"),
+        ({"network": {"width": 0}}, "does not fit its network"),
+        ({"network": {"width": "12"}}, "does not fit its network"),
+        ({"network": {"window": 0}}, "does not fit its network"),
+        ({"network": {"window": 10**6, "image_size": 4096}}, "does not fit its network|too many"),
+        ({"network": {"image_size": 10**9}}, "does not fit its network"),
+        ({"network": {"image_size": 10**400}}, "does not fit its network"),
+        ({"network": {"image_size": None}}, "does not fit its network"),
+        ({"network": {"depths": [10**9, -(10**9)]}}, "does not fit its network"),
+        ({"network": {"depths": 2}}, "does not fit its network"),
+        ({"network": {"depths": [2] * 10**5}}, "does not fit its network"),
+        ({"network": {"classes": 10**12}}, "does not fit its network"),
+        ({"masking": {"attention": "half"}}, "does not fit its network"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_at_once(folder, change, message):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for name, value in change.items():
+        whole = name != "network" or not isinstance(value, dict)
+        config[name] = value if whole else config[name] | value
+    path.write_text(json.dumps(config))
+    began = time.process_time()
+    with pytest.raises(CheckpointError, match=message) as told:
+        load_model(folder)
+    assert len(str(told.value).splitlines()) == 1
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.filterwarnings("ignore:this network was trained with")
+@pytest.mark.parametrize(
+    ("about", "side"),
+    [
+        (None, 32),
+        ({}, 32),
+        ({"recipe": "mine"}, 32),
+        ({"recipe": {"events": 5}}, 32),
+        ({"recipe": {"events": {"side": 64}}}, 64),
+        ({"recipe": {"events": {"side": 0}}}, "a whole number >= 1, not 0"),
+        ({"recipe": {"events": {"side": "64"}}}, "a whole number >= 1, not '64'"),
+        ([1], "about should be a dictionary"),
+    ],
+)
+def test_the_side_of_frames_is_found_in_what_a_stranger_wrote(folder, about, side, capsys):
+    config = json.loads((folder / "config.json").read_text()) | {"about": about}
+    if about is None:
+        del config["about"]
+    (folder / "config.json").write_text(json.dumps(config))
+    evaluated = main(f"evaluate {folder} --data scenes --size 16 --images 1 --steps 1".split())
+    if isinstance(side, int):
+        assert events_side(folder) == side
+        assert evaluated == 0
+    else:
+        assert evaluated == 2
+        assert side in capsys.readouterr().err
+    assert events_side("mst-digits") == 32
 
 
 def test_what_cannot_be_saved_is_refused_before_anything_is_written(tmp_path):

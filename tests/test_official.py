@@ -3,7 +3,9 @@
 import os
 import pickle
 import sys
+import time
 import types
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from test_golden import GOLDEN
 from tiny import pictures
 
 import mstlib
-from mstlib import CheckpointError, Masking
+from mstlib import CheckpointError, Masking, state_dicts
 from mstlib.official import OFFICIAL, find, load_official, to_official, write_standin
 
 OLD = {"_use_new_zipfile_serialization": False}
@@ -338,3 +340,126 @@ def test_a_file_of_another_ratio_or_of_other_classes_is_refused(rehearsal, tmp_p
         (tmp_path / OFFICIAL[wrong].file).write_bytes(find("cifar10", rehearsal).read_bytes())
         with pytest.raises(CheckpointError, match=message):
             load_official(wrong)
+
+
+def attributed(content, **attributes):
+    """A dictionary that a file gives methods of its own."""
+    node = OrderedDict(content)
+    node.__dict__.update(attributes)
+    return node
+
+
+ONE = torch.ones(1)
+FIRST = "layers.0.blocks.0.attn"
+TABLE = f"{FIRST}.relative_position_bias_table"
+NOT_PUBLISHED = "not in the layout of the authors' checkpoints"
+HOSTILE = {
+    "a stage far off": ({"layers.300000000.blocks.0.x": ONE}, NOT_PUBLISHED),
+    "a stage farther off": ({f"layers.{'9' * 20}.blocks.0.x": ONE}, NOT_PUBLISHED),
+    "a block far off": ({"layers.0.blocks.300000000.x": ONE}, "lacks 'layers.0.blocks.2"),
+    "many from one": ({"extra": torch.zeros(1).expand(10**10)}, "claims .* and holds fewer"),
+    "a head of many from one": (
+        {"head.weight": ONE.expand(10**9, 48), "head.bias": ONE.expand(10**9)},
+        "claims .* and holds fewer",
+    ),
+    "a number for a name": ({1: ONE}, "the name of a tensor is 1, not a text"),
+    "a name with codes": ({"\x1b[31m\n": ONE}, r"no place for '\\x1b\[31m\\n'"),
+    "meta": ({"head.bias": torch.empty(10, device="meta")}, "'head.bias' is not a dense tensor"),
+    "sparse": ({"head.bias": torch.zeros(10).to_sparse()}, "'head.bias' is not a dense tensor"),
+    "complex": ({"head.bias": torch.zeros(10) + 0j}, "kind torch.complex64"),
+    "8 bits": ({"head.bias": torch.zeros(10).to(torch.float8_e5m2)}, "kind torch.float8_e5m2"),
+    "whole numbers": ({"head.bias": torch.zeros(10, dtype=torch.int64)}, "kind torch.int64"),
+    "beyond 32 bits": (
+        {"head.bias": torch.full((10,), 1e99, dtype=torch.float64)},
+        "NaN or infinite",
+    ),
+    "two thresholds": ({f"{FIRST}.q_if.threshold": -torch.ones(2)}, r"threshold is \(2,\)"),
+    "no width": ({"patch_embed.proj.weight": torch.zeros(0, 3, 4, 4)}, "layer without a neuron"),
+    "no patches": ({"patch_embed.proj.weight": torch.zeros(24, 3, 0, 0)}, "a side of 0 pixels"),
+    "a flat table": ({TABLE: torch.zeros(49)}, f"{NOT_PUBLISHED}: not enough values"),
+    "no heads": ({TABLE: torch.zeros(49, 0)}, "layer without a neuron"),
+    "no masks": ({"layers.0.blocks.1.attn_mask": torch.zeros(0, 0, 0)}, "a side of 0 pixels"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch gives them up
+def test_quantized_weights_are_refused(tmp_path):
+    numbers = torch.quantize_per_tensor(torch.zeros(10), 0.1, 0, torch.qint8)
+    torch.save(official(**{"head.bias": numbers}), tmp_path / "hostile.pth")
+    refused_at_once(tmp_path / "hostile.pth", "'head.bias' is not a dense tensor")
+
+
+HOSTILE_SIZES = (torch.ones(3), "224", 0, -4, True, 1.5, [32], 100_000, 10**9, 10**30)
+
+
+def refused_at_once(source, message):
+    began = time.process_time()
+    with pytest.raises(CheckpointError, match=message) as told:
+        load_official(source)
+    assert len(str(told.value).splitlines()) == 1
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_weights_are_refused_at_once(tmp_path, case):
+    change, message = HOSTILE[case]
+    weights = official(**{str(k): v for k, v in change.items() if k != 1}) | change
+    if case == "two thresholds":
+        del weights[f"{FIRST}.q_if.up"]
+    refused_at_once(weights, message)
+    for content in (weights, {"model": weights}):
+        torch.save(content, tmp_path / "hostile.pth")
+        refused_at_once(tmp_path / "hostile.pth", message)
+
+
+@pytest.mark.parametrize("size", HOSTILE_SIZES, ids=lambda size: str(size)[:12])
+def test_sizes_that_are_none_are_refused_at_once(tmp_path, size):
+    weights = {k: v for k, v in official().items() if not k.endswith("attn_mask")}
+    settings = {"DATA": {"IMG_SIZE": size}}
+    torch.save({"model": weights, "config": settings}, tmp_path / "hostile.pth")
+    refused_at_once(tmp_path / "hostile.pth", r"a side of|image_size must be|bytes, too many")
+
+
+def test_a_network_that_needs_far_more_than_its_weights_is_refused_unbuilt(monkeypatch):
+    """Weights fit images of any size; what a network derives from it may not fit the memory."""
+    monkeypatch.setattr(state_dicts, "_ROOM", 2**16)
+    weights = {k: v for k, v in official().items() if not k.endswith("attn_mask")}
+    assert load_official(weights, image_size=64).config.image_size == 64
+    with pytest.raises(
+        CheckpointError, match=r"needs [\d,]+ bytes, too many for the [\d,]+ of its"
+    ):
+        load_official(weights, image_size=2048)
+
+
+@pytest.mark.parametrize("value", [5, torch._utils._rebuild_tensor_v2], ids=["5", "a function"])
+def test_methods_that_a_file_gives_its_objects_are_not_called(tmp_path, value):
+    settings = attributed({"DATA": attributed({"IMG_SIZE": 64}, get=value)}, get=value)
+    weights = {k: v for k, v in official().items() if not k.endswith("attn_mask")}
+    weights = attributed(weights, get=value, values=value)
+    torch.save({"model": weights, "config": settings}, tmp_path / "odd.pth")
+    assert load_official(tmp_path / "odd.pth").config.image_size == 64
+
+
+def test_tensors_are_taken_without_what_their_objects_carry(tmp_path):
+    weights = official()
+    weights[f"{FIRST}.q_if.up"].numel = 5
+    torch.save(weights, tmp_path / "odd.pth")
+    assert load_official(tmp_path / "odd.pth").config.classes == 10
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_refusal_does_not_say_how_to_load_it_anyway(tmp_path):
+    torch.save({"x": Payload(tmp_path)}, tmp_path / "evil.pth")
+    (tmp_path / "odd.pth").write_bytes(b"\x80\x02ca\x1b[1m\nb\n.")
+    for name, asked in (("evil", "posix.system"), ("odd", r"a\\x1b\[1m.b")):
+        with pytest.raises(CheckpointError, match=rf"refused \(it asks for '{asked}'\)$") as told:
+            load_official(tmp_path / f"{name}.pth")
+        assert "weights_only" not in str(told.value)
+        assert str(told.value).isprintable()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_folder_with_the_name_of_a_file_is_none(tmp_path, suffix):
+    (tmp_path / f"net{suffix}").mkdir()
+    with pytest.raises(CheckpointError, match=f"no such file: .*net{suffix}"):
+        mstlib.open_model(tmp_path / f"net{suffix}")

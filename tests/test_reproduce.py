@@ -11,7 +11,8 @@ import yaml
 from mstlib.cli import main
 from mstlib.commands import reproduce as command
 from mstlib.data import standins
-from mstlib.official import OFFICIAL, write_standin
+from mstlib.hub import save_model
+from mstlib.official import OFFICIAL, load_official, write_standin
 from mstlib.scale import reproduce as module
 from mstlib.scale.reproduce import PARTS, wanted
 
@@ -150,6 +151,17 @@ def test_what_is_missing_is_named_and_the_rest_goes_on(there, tmp_path, capsys):
     assert "stand-in: means nothing" in table
     assert mst(f"{line} --json", "--images 2 --steps 2") == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == rows
+
+
+def test_a_recipe_that_is_none_does_not_stop_it(there, tmp_path, capsys):
+    network = tmp_path / "cifar10-attention-50" / "model"
+    save_model(load_official("cifar10"), network, {"recipe": "mine"})
+    line = f"mst reproduce table3 --only t3-mst-50 --root data --runs {tmp_path} --out {tmp_path}"
+    assert mst(line, "--images 1 --steps 1") == 0
+    config = json.loads((network / "config.json").read_text())
+    (network / "config.json").write_text(json.dumps(config | {"about": [1]}))
+    assert mst(line, "--images 1 --steps 1") == 1
+    assert "about should be a dictionary, not a list" in capsys.readouterr().out
 
 
 def test_without_data_or_checkpoints_it_says_what_to_download(tmp_path, monkeypatch, capsys):
