@@ -54,8 +54,8 @@ def plain(state: Mapping[Any, Any], named: str) -> dict[str, Tensor]:
         named: What to call it in an error.
 
     Raises:
-        CheckpointError: a name is no text; or a value is no ordinary tensor on the processor, or
-            claims more numbers than it holds.
+        CheckpointError: a name is no text; or a value is no ordinary tensor, or claims more
+            numbers than it holds.
     """
     found = {}
     for name, value in state.items():
@@ -63,12 +63,8 @@ def plain(state: Mapping[Any, Any], named: str) -> dict[str, Tensor]:
             raise CheckpointError(f"{named}: the name of a tensor is {shown(name)}, not a text")
         if type(value) not in (Tensor, nn.Parameter):
             raise CheckpointError(f"{named}: {shown(name)} is {shown(value)}, not a tensor")
-        if (
-            value.layout != torch.strided
-            or value.device.type != "cpu"
-            or value.is_quantized
-            or value.is_nested
-        ):
+        dense = value.layout == torch.strided and not (value.is_nested or value.is_quantized)
+        if value.is_meta or not dense:
             raise CheckpointError(f"{named}: {shown(name)} is not a dense tensor in memory")
         value = Tensor.detach(value)
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
