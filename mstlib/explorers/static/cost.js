@@ -57,8 +57,10 @@
     const gigabytes = held(s, name), most = s.machines[name].memory;
     if (gigabytes === null) return "–";
     if (!most) return brief(gigabytes);
-    return gigabytes > most ? `${brief(gigabytes)}, too much for ${most}` : `${brief(gigabytes)} of ${most}`;
+    return gigabytes > most ? `${brief(gigabytes)} of ${most}: too much` : `${brief(gigabytes)} of ${most}`;
   }
+
+  const grouped = (count) => count.toLocaleString("en");
 
   function spoken(hours) {
     if (hours < 1 / 60) return `${brief(3600 * hours)} seconds`;
@@ -102,7 +104,7 @@
     const head = ["", "hours", "kWh", "GB each", "from"].map((text) => node("th", { scope: "col" }, text));
     const caption = node("caption", { class: "mst-title" });
     const table = node("table", { class: "mst-costs" }, caption, node("thead", {}, node("tr", {}, ...head)), body);
-    const listed = node("div", { class: "mst-panel" }, table);
+    const listed = node("div", { class: "mst-panel mst-wide" }, table);
     const how = node("p", { class: "mst-note mst-wide" });
 
     function draw() {
@@ -135,7 +137,9 @@
           ...[brief(h), brief(e), room(s, name), known].map((text) => node("td", {}, text)));
       }));
       const [train, test] = s.sets[s.data];
-      const images = training ? `${train} images × ${s.epochs} epochs` : `${test} images × ${s.steps} steps`;
+      const images = training
+        ? `${grouped(train)} images × ${s.epochs} epochs`
+        : `${grouped(test)} images × ${s.steps} steps`;
       const passes = training ? ` × ${PASSES[s.task]} passes` : "";
       const unit = training ? "images" : "image steps";
       const updates = Math.max(1, Math.floor(train / (s.batch * s.devices))) * s.epochs;
@@ -146,7 +150,7 @@
         `${machine.watts} W × ${s.devices} × PUE ${fixed(s.pue, 2)}. ` +
         "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers. " +
         (training
-          ? `${s.batch} × ${s.devices} images an update make ${updates} updates. GB: weights, gradients, moments, ` +
+          ? `${s.batch} × ${s.devices} images an update make ${grouped(updates)} updates. GB: weights, gradients, moments, ` +
             `and ${brief(s.memory[machine.half ? "half" : "image"] / 1e6)} MB an image. ` +
             "The batch does not change an estimate's hours."
           : "A simulation takes its images in pieces that fit.");
@@ -159,6 +163,7 @@
         `${"flops" in machine ? " (estimated, not measured)" : " (measured rate, assumed power)"}.${fits}`;
     }
 
+    over.root.classList.add("mst-wide");
     const panels = [node("div", { class: "mst-panels" }, over.root, listed), how];
     return explorer({ model, el, watch: names, controls, body: panels, draw });
   }
