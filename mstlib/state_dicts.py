@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOM = 2**28  # bytes: what a network may need beside its weights, such as tables of positions
+_LARGEST_SIDE = 4096  # pixels of an image
 _WIDER = 4  # times as many bytes as in its file may a number take
 # What building a network from a damaged or hostile configuration can end in.
 _BROKEN = (
@@ -101,7 +102,7 @@ def fill(
 
     state = plain(state, named)
     try:
-        _check_layers(config, len(state))
+        _check_extent(config, len(state))
         _check(state, _outlined(lambda: build(config)), named)
         model = build(config)
         model.load_state_dict(state)
@@ -122,10 +123,12 @@ def fill(
     return model.eval()
 
 
-def _check_layers(config: Mapping[str, object], tensors: int) -> None:
-    """Refuse more blocks than there are tensors: each would be made, one after another."""
-    depths = config.get("depths", ())
-    if sum(depth for depth in depths if depth > 0) > tensors or len(depths) > tensors:
+def _check_extent(config: Mapping[str, object], tensors: int) -> None:
+    """Refuse images too large, and more blocks than tensors: they are made one after another."""
+    side = config.get("image_size", 1)
+    if not 1 <= side <= _LARGEST_SIDE:
+        raise ValueError(f"images cannot have a side of {shown(side)} pixels")
+    if sum(depth for depth in config.get("depths", ()) if depth > 0) > tensors:
         raise ValueError(f"it has {tensors} tensors, too few for so many blocks")
 
 

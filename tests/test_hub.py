@@ -152,7 +152,19 @@ DAMAGED = "config.json is damaged: {} should be a dictionary, not {}"
         ({"network": {"depths": 2}}, "does not fit its network"),
         ({"network": {"depths": [2] * 10**5}}, "does not fit its network"),
         ({"network": {"classes": 10**12}}, "does not fit its network"),
+        (
+            {
+                "network": {
+                    "depths": [256] * 8,
+                    "heads": [3] * 8,
+                    "image_size": 2048,
+                    "window": 2,
+                }
+            },
+            "too few for so many blocks",
+        ),
         ({"masking": {"attention": "half"}}, "does not fit its network"),
+        ({"masking": {"attention": 10**400}}, "does not fit its network"),
     ],
 )
 def test_settings_of_another_kind_are_refused_at_once(folder, change, message):
@@ -167,6 +179,24 @@ def test_settings_of_another_kind_are_refused_at_once(folder, change, message):
         load_model(folder)
     assert len(str(told.value).splitlines()) == 1
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("size", [0, -32, 32 * 10**7, "32", None, [32]])
+def test_images_too_large_are_refused_of_other_networks_too(tmp_path, size):
+    fields = {"network": "resnet18", "in_channels": 1, "width": 4, "levels": 4}
+    save_model(build(fields), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["network"]["image_size"] = size
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="does not fit its network"):
+        load_model(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_network_without_classes_is_refused(tmp_path):
+    fields = {"network": "resnet18", "in_channels": 1, "width": 4, "levels": 4, "classes": 0}
+    with pytest.raises(CheckpointError, match=r"weight is \(0, 32\), and should be larger"):
+        load_model(save_model(build(fields), tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore:this network was trained with")
