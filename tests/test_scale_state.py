@@ -96,6 +96,16 @@ def test_no_space_left_is_said_so(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_worker_that_dies_meanwhile_is_no_trouble_of_the_disk(tmp_path, monkeypatch):
+    def told(content, file):
+        raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed.")
+
+    monkeypatch.setattr(torch, "save", told)
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
+        state.write(tmp_path / "state.pt", _content())
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_rehearsal_writes_a_state_of_full_size_and_removes_it(tmp_path, monkeypatch):
     model, path, sizes = tiny(), tmp_path / "new" / "out" / "state.pt", []
     monkeypatch.setattr(os, "replace", lambda a, b: (sizes.append(a.stat().st_size), a.rename(b)))

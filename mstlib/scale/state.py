@@ -33,6 +33,7 @@ def write(path: Path, content: dict[str, object]) -> None:
 
     Raises:
         StateError: the disk is full, or the folder cannot be written to. An older state stays.
+        RuntimeError: a worker of a loader died meanwhile (see `mstlib.scale.batches`).
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -44,6 +45,8 @@ def write(path: Path, content: dict[str, object]) -> None:
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as trouble:  # PyTorch's writer turns the first into the second
         partial.unlink(missing_ok=True)
+        if "DataLoader worker" in str(trouble):  # died meanwhile: no trouble of the disk's
+            raise
         kept = (
             f"{path} still holds the state before: make room and run the same command again, which "
             "goes on from there"
