@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: The words after ``mst``; those of the process by default, which is then taken to
-            run nothing else: a signal to end it ends the command.
+            run nothing else: a signal to end it ends the command, and a warning is one line.
 
     Returns:
         The exit status: 0, or what the command says of itself, or 2 after bad input (said on
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         signal.signal(signal.SIGTERM, _end)
+        warnings.formatwarning = _warned
     options = _parser().parse_args(arguments)
     try:
         return options.run(options) or 0
@@ -55,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         more = f"; the same command goes on with what is in {options.out}" if goes_on else ""
         print(f"mst: stopped{more}", file=sys.stderr)
         return 143 if isinstance(stop, _Ended) else 130
+
+
+def _warned(message: Warning | str, *where: object, **more: object) -> str:
+    return f"mst: {message}\n"
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import tomllib
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -213,6 +214,15 @@ def test_a_command_that_cannot_go_on_says_only_that_it_stopped(small, monkeypatc
     assert mst("evaluate small --data digits --images 2 --steps 2") == 130
     assert capsys.readouterr().err == "mst: stopped\n"
     assert signal.getsignal(signal.SIGTERM) is not cli._end  # a notebook keeps its own
+
+
+def test_a_warning_is_one_line_in_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(sys, "argv", ["mst", "list"])
+    assert main() == 0
+    line = warnings.formatwarning("these are stand-ins", UserWarning, "file.py", 7)
+    assert line == "mst: these are stand-ins\n"
 
 
 def test_the_commands_that_go_on_are_commands(capsys):
