@@ -168,7 +168,7 @@ class CostExplorer(Explorer):
         what = f"T = {self.steps}" if self.task == "simulate" else f"{self.epochs} epochs"
         who = f"{self.devices} devices, {self.batch} images each"
         title = f"{self.task}, {self.data}, {what}, {who}"
-        return table(title, ["device", "", "hours", "kWh", "GB"], rows)
+        return table(title, ["device", "from", "hours", "kWh", "GB each"], rows)
 
     def __repr__(self) -> str:
         return f"CostExplorer({self.task}, {self.data}, {self.devices} × {self.device})"

@@ -75,24 +75,24 @@
       "utilisation", "pue",
     ];
     const machines = Object.keys(model.get("machines"));
-    const controls = [
-      choice(model, "task", {
+    const controls = {
+      task: choice(model, "task", {
         label: "What", options: [["train", "train"], ["distil", "distil a student"], ["simulate", "simulate"]],
       }),
-      select(model, "data", { label: "Data set", options: Object.keys(model.get("sets")) }),
-      select(model, "device", { label: "Device", options: machines }),
-      slider(model, "devices", { label: "Devices", min: 1, max: MOST }),
-      slider(model, "batch", {
+      data: select(model, "data", { label: "Data set", options: Object.keys(model.get("sets")) }),
+      device: select(model, "device", { label: "Device", options: machines }),
+      devices: slider(model, "devices", { label: "Devices", min: 1, max: MOST }),
+      batch: slider(model, "batch", {
         label: "Batch on each", min: 0, max: 9, read: (n) => Math.round(Math.log2(n)), write: (k) => 2 ** k,
         show: (n) => `${n} ${n === 1 ? "image" : "images"}`,
       }),
-      slider(model, "epochs", { label: "Epochs (training)", min: 1, max: 300 }),
-      slider(model, "steps", { label: "Steps T (simulation)", min: 1, max: 512 }),
-      slider(model, "utilisation", {
+      epochs: slider(model, "epochs", { label: "Epochs", min: 1, max: 300 }),
+      steps: slider(model, "steps", { label: "Steps T", min: 1, max: 512 }),
+      utilisation: slider(model, "utilisation", {
         label: "Utilisation (estimates)", min: 1, max: 100, show: (v) => `${fixed(v, 0)} %`,
       }),
-      slider(model, "pue", { label: "Building, PUE", min: 1, max: 2, step: 0.05, show: (v) => fixed(v, 2) }),
-    ];
+      pue: slider(model, "pue", { label: "Building, PUE", min: 1, max: 2, step: 0.05, show: (v) => fixed(v, 2) }),
+    };
     const over = curve({
       title: "Hours against the number of devices", height: 290,
       items: [
@@ -101,7 +101,7 @@
       ],
     });
     const body = node("tbody");
-    const head = ["", "hours", "kWh", "GB each", "from"].map((text) => node("th", { scope: "col" }, text));
+    const head = ["device", "hours", "kWh", "GB each", "from"].map((text) => node("th", { scope: "col" }, text));
     const caption = node("caption", { class: "mst-title" });
     const table = node("table", { class: "mst-costs" }, caption, node("thead", {}, node("tr", {}, ...head)), body);
     const listed = node("div", { class: "mst-panel mst-wide" }, table);
@@ -110,6 +110,10 @@
     function draw() {
       const s = Object.fromEntries(names.map((name) => [name, model.get(name)]));
       const training = s.task !== "simulate", machine = s.machines[s.device];
+      // What has no influence is not offered.
+      controls.epochs.root.hidden = !training;
+      controls.steps.root.hidden = training;
+      controls.batch.root.hidden = !training && "flops" in machine;
       const [hours, kwh] = cost(s, s.device, s.devices);
       const all = machines.flatMap((name) => [cost(s, name, 1)[0], cost(s, name, MOST)[0]]);
       const stops = powersOfTwo(MOST);
@@ -165,7 +169,7 @@
 
     over.root.classList.add("mst-wide");
     const panels = [node("div", { class: "mst-panels" }, over.root, listed), how];
-    return explorer({ model, el, watch: names, controls, body: panels, draw });
+    return explorer({ model, el, watch: names, controls: Object.values(controls), body: panels, draw });
   }
 
   root.mstExplorers.views.cost = { render, cost, held, fitting, spoken };
