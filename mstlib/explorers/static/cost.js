@@ -154,7 +154,8 @@
         `${machine.watts} W × ${s.devices} × PUE ${fixed(s.pue, 2)}. ` +
         "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers. " +
         (training
-          ? `${s.batch} × ${s.devices} images an update make ${grouped(updates)} updates. GB: weights, gradients, moments, ` +
+          ? `${s.batch} × ${s.devices} images an update make ${grouped(updates)} updates. ` +
+            "GB: weights, gradients, moments, " +
             `and ${brief(s.memory[machine.half ? "half" : "image"] / 1e6)} MB an image. ` +
             "The batch does not change an estimate's hours."
           : "A simulation takes its images in pieces that fit.");
