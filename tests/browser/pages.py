@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,3 +19,23 @@ def pages() -> list[str]:
 every_page = pytest.mark.parametrize("name", pages())
 # For tests that leave a page as they find it: it is opened once for all of a module, as `page`.
 on_every_page = pytest.mark.parametrize("page", pages(), indirect=True, scope="module")
+
+
+# Nothing has come for half a second. Chromium's own word for that, "networkidle", is not always
+# given on a busy machine.
+_QUIET = """() => new Promise((done) => {
+    let known = -1;
+    const look = () => {
+        const now = performance.getEntriesByType("resource").length;
+        if (now === known) return done();
+        known = now;
+        setTimeout(look, 500);
+    };
+    look();
+})"""
+
+
+def settle(page: Page) -> None:
+    """Wait until a page has loaded all that it asks for by itself."""
+    page.wait_for_load_state("load")
+    page.evaluate(_QUIET)

@@ -2,7 +2,7 @@
 
 import pytest
 from contrast import MEASURE
-from pages import every_page, on_every_page
+from pages import every_page, on_every_page, settle
 
 ROLES = {
     "button", "checkbox", "combobox", "link", "listbox", "radio", "searchbox", "slider",
@@ -13,14 +13,14 @@ ROLES = {
 @every_page
 def test_needs_no_network_and_throws_nothing_as_a_file(book, name):
     with book.open(name, scheme="file") as page:
-        page.wait_for_load_state("networkidle")
+        settle(page)
         assert page.locator("h1").first.inner_text().strip()
         # `open` fails on every request to another machine, missing file and error.
 
 
 @on_every_page
 def test_needs_no_network_and_throws_nothing(page):
-    page.wait_for_load_state("networkidle")
+    settle(page)
     assert page.locator("h1").first.inner_text().strip()
     # Closing the page, after the last test on it, fails on all that went wrong meanwhile.
 

@@ -4,7 +4,7 @@ import os
 import statistics
 
 import pytest
-from pages import every_page
+from pages import every_page, settle
 from test_book_explorers import widgets
 
 MOST = 3_000_000  # bytes, as stored: the test's server does not compress
@@ -32,7 +32,7 @@ def test_is_light_and_soon_answers(book, name, record_property):
             page.goto(f"{book.address}/{name}.html")
             waits.append(page.wait_for_function("window.usable").json_value())
             # All that the page asked for by then, and all that it goes on to ask for by itself.
-            page.wait_for_load_state("networkidle")
+            settle(page)
             sizes = page.evaluate(SIZES)
     early = sum(size for _, size, start in sizes if start <= waits[-1])
     whole = sum(size for _, size, _ in sizes)

@@ -131,7 +131,8 @@
           points: stops.map(([n]) => [n, cost(s, name, n)[0]]), style: STYLES[k % STYLES.length],
         })),
         dots: [{ x: s.devices, y: hours }],
-        label: `Hours against the number of devices, both in powers. With ${s.devices}: ` +
+        label: "Hours against the number of devices, both in powers. " +
+          `Your choice: ${s.devices} × ${s.device}. With ${s.devices}: ` +
           machines.map((name) => `${name} ${spoken(cost(s, name, s.devices)[0])}`).join(", ") + ".",
       });
       caption.textContent = `With ${s.devices} ${s.devices === 1 ? "device" : "devices"}`;
