@@ -207,6 +207,7 @@ def test_tab_reaches_every_control_and_jupyterlab_leaves_the_keys_alone(desk, vi
             "input[type=range], input[type=radio]:checked, select, .mst-button, [aria-current], "
             "canvas[tabindex]"
         )
+        controls = controls.filter(visible=True)  # what has no influence just now is not offered
         assert controls.count()
         for _ in range(controls.count()):
             page.keyboard.press("Tab")
