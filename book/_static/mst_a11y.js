@@ -17,23 +17,18 @@ document.addEventListener("DOMContentLoaded", () => {
   // What scrolls sideways must take the focus, so that the arrow keys can scroll it.
   const boxes =
     ".bd-article :is(.pst-scrollable-table-container, div.math, mjx-container, pre, .text_html)";
-  const fit = (box) => {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  };
-  // Fonts, equations and explorers change widths after the page has loaded.
-  const sizes = new ResizeObserver((changes) =>
-    changes.forEach(({ target }) => {
-      const box = target.closest(boxes);
-      if (box) fit(box);
-    })
-  );
-  const watch = () =>
-    each(boxes, (box) => {
-      fit(box);
-      sizes.observe(box);
-      [...box.children].forEach((child) => sizes.observe(child));
-    });
+  // Fonts, equations and explorers change widths after the page has loaded. All are measured before
+  // any is changed, and none before the browser has laid out the page: it need not do so twice.
+  const sizes = new ResizeObserver((changes) => {
+    const found = changes.map(({ target }) => target.closest(boxes)).filter(Boolean);
+    const wide = new Map(found.map((box) => [box, box.scrollWidth > box.clientWidth]));
+    for (const [box, scrolls] of wide) {
+      if (scrolls) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  });
+  // Whatever is observed for the first time is also measured.
+  const watch = () => each(boxes, (box) => [box, ...box.children].forEach((part) => sizes.observe(part)));
   watch();
   addEventListener("load", watch);
   globalThis.MathJax?.startup?.promise?.then(watch);
