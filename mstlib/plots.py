@@ -173,12 +173,16 @@ def _inline(svg: str, alt: str) -> str:
     own = "f" + hashlib.sha256((svg + alt).encode()).hexdigest()[:10]
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{own}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{own}-", svg)
+    # A style sheet in a figure is the whole page's: every line there would follow it, and each
+    # figure would make the browser style the page anew. What it says is said of the figure below.
+    svg = re.sub(r"<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>\s*", "", svg)
     width = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)[1])
     view = re.search(r'viewBox="[^"]+"', svg)[0]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'{view} role="img" aria-label="{html.escape(alt)}" fill="currentColor" '
-        f'style="display: block; width: 100%; max-width: {width:.0f}pt; height: auto">'
+        f'style="display: block; width: 100%; max-width: {width:.0f}pt; height: auto; '
+        'stroke-linejoin: round; stroke-linecap: butt">'
     )
     return head + svg[svg.index(">") + 1 :]
 

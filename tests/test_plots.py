@@ -49,6 +49,13 @@ def test_black_follows_the_page_and_the_background_is_clear():
     assert "fill: #ffffff" not in svg
 
 
+def test_a_figure_styles_nothing_but_itself():
+    """A style sheet in it would be the page's, and bend the lines of every other figure."""
+    svg = draw().svg
+    assert "<style" not in svg
+    assert "stroke-linejoin: round; stroke-linecap: butt" in svg.split(">")[0]
+
+
 def test_alt_text_is_there_and_escaped():
     figure = draw(alt='rate < 1 & "soft" reset')
     assert 'role="img" aria-label="rate &lt; 1 &amp; &quot;soft&quot; reset"' in figure.svg

@@ -27,8 +27,13 @@ document.addEventListener("DOMContentLoaded", () => {
       else box.removeAttribute("tabindex");
     }
   });
-  // Whatever is observed for the first time is also measured.
-  const watch = () => each(boxes, (box) => [box, ...box.children].forEach((part) => sizes.observe(part)));
+  // Whatever is observed for the first time is also measured. What stands in a box may grow without
+  // it; the thousand words of a listing do not.
+  const watch = () =>
+    each(boxes, (box) => {
+      const parts = box.matches("pre") ? [] : box.children;
+      [box, ...parts].forEach((part) => sizes.observe(part));
+    });
   watch();
   addEventListener("load", watch);
   globalThis.MathJax?.startup?.promise?.then(watch);
