@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from answers import refused
 from reading import answer_names, solution
 from torch import nn
 from torch.nn.functional import layer_norm
 
-from mstlib.exercises import check, find
+from mstlib.exercises import check
 
 NUMBERS = ("3.1", "3.2", "3.3", "3.4")
 NOTEBOOK = "03_layernorm_against_batchnorm.ipynb"
@@ -108,19 +109,4 @@ WRONG = [
 
 @pytest.mark.parametrize(("number", "answer", "word"), WRONG)
 def test_refuses_a_plausible_wrong_answer_and_says_why(number, answer, word):
-    result = check(number, answer)
-    assert not result.passed
-    assert result.attempted
-    assert word in result.message
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_every_known_mistake_differs_from_the_right_answer_and_from_the_others(number):
-    exercise = find(number)
-    for message, mistake in exercise.mistakes.items():
-        assert exercise.check(mistake).message == f"{number} not yet: {message}"
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_an_empty_stub_is_not_a_mistake(number):
-    assert not check(number, lambda *arguments: ...).attempted
+    refused(number, answer, word)

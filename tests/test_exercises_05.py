@@ -67,16 +67,6 @@ def test_the_right_answer_passes(number):
     assert result.passed, result.message
 
 
-@pytest.mark.parametrize(
-    ("number", "message"),
-    [(exercise.number, message) for exercise in EXERCISES for message in exercise.mistakes],
-)
-def test_each_known_mistake_is_refused_with_its_own_message(number, message):
-    result = check(number, find(number).mistakes[message])
-    assert not result.passed
-    assert message in result.message
-
-
 # Wrong answers as readers write them, and a word of the help they must get.
 WRONG = [
     ("5.1", lambda x, eps: nn.functional.layer_norm(x, x.shape[-1:], eps=eps), "LayerNorm"),
