@@ -18,12 +18,11 @@ from torch.utils.data import DataLoader, TensorDataset
 import mstlib
 from mstlib import Masking, data
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, Outcome, compare, rebuild
+from mstlib.interop.exchange import ExchangeError, Layer, Outcome, compare, rebuild
 from mstlib.interop.neurobench import (
     STATIC,
     WORKLOAD,
     BinaryNetwork,
-    Layer,
     Neurons,
     measure,
     to_binary,
@@ -319,7 +318,7 @@ def test_neurobench_takes_the_network_as_it_is_for_real_numbers(neurobench):
     models = importlib.import_module("neurobench.models")
     workload = importlib.import_module("neurobench.metrics.workload")
     snn = mstlib.convert(tiny().double())
-    net, layers = rebuild(snn, Layer)
+    net, layers = rebuild(snn, lambda theta: Layer(Neurons(theta), theta))
     model = models.TorchModel(nn.Sequential(net))
     model.add_activation_module(Neurons)
     shown = DataLoader(TensorDataset(pictures().double(), LABELS), 4)

@@ -14,10 +14,10 @@ import mstlib
 from mstlib import Masking, data
 from mstlib.cli import main
 from mstlib.interop import nir_run
-from mstlib.interop.exchange import ExchangeError, compare, rebuild
+from mstlib.interop.exchange import ExchangeError, Layer, compare, rebuild
 from mstlib.interop.nir import export_nir
 from mstlib.interop.nir_run import run_nir
-from mstlib.interop.spikingjelly import Layer, run_spikingjelly
+from mstlib.interop.spikingjelly import run_spikingjelly
 from mstlib.masking import set_masking
 from mstlib.qcfs import QCFS
 from mstlib.web import data_set
@@ -48,21 +48,19 @@ def test_with_a_soft_reset_every_spike_is_the_same(exported):
     assert sum(ours.spike_counts.values()) > 10_000
 
 
-class Hard(Layer):
+def hard(threshold):
     """SpikingJelly's neurons with the hard reset, their potential counted from θ/2."""
+    from spikingjelly.activation_based.neuron import IFNode
 
-    def __init__(self, threshold):
-        from spikingjelly.activation_based.neuron import IFNode
-
-        super().__init__(threshold)
-        half = float(threshold) / 2
-        self.node = IFNode(v_threshold=half, v_reset=-half)
-        self.node.set_reset_value("v", 0.0)
+    half = float(threshold) / 2
+    node = IFNode(v_threshold=half, v_reset=-half)
+    node.set_reset_value("v", 0.0)
+    return Layer(node, threshold)
 
 
 def test_with_a_hard_reset_every_spike_is_spikingjellys_and_many_of_ours_are_missing(exported):
     snn, path, images, ours = exported
-    net, _ = rebuild(snn, Hard)
+    net, _ = rebuild(snn, hard)
     oracle = run_spikingjelly(net, images, STEPS)
     theirs = run_nir(path, images, STEPS)
     assert theirs.spike_counts == oracle.spike_counts

@@ -84,6 +84,24 @@ def _relative(count: int, ours: int) -> float:
     return abs(count - ours) / max(ours, 1)
 
 
+class Layer(nn.Module):
+    """A layer of another tool's neurons, whose spikes are 1, and the height θ behind them.
+
+    Attributes:
+        node: The neurons, which work on one time step at a time.
+        threshold: θ.
+    """
+
+    def __init__(self, node: nn.Module, threshold: Tensor) -> None:
+        super().__init__()
+        self.node = node
+        self.register_buffer("threshold", threshold)
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Currents of one step to 0 and θ, of the same shape."""
+        return self.node(current) * self.threshold
+
+
 def rebuild(
     snn: SpikingNetwork, neuron: Callable[[Tensor], nn.Module]
 ) -> tuple[nn.Module, dict[str, nn.Module]]:
@@ -159,17 +177,29 @@ def frame(images: Tensor, t: int, steps: int) -> Tensor:
     return images if images.ndim == 4 else images[:, t * images.shape[1] // steps]
 
 
+def black(snn: SpikingNetwork) -> Tensor:
+    """Return a black image, ``(1, channels, height, width)``, in a network's number format.
+
+    Raises:
+        ExchangeError: the network does not say what images it takes, or has another format than
+            float32 and float64.
+    """
+    if snn.input_shape is None:
+        raise ExchangeError("this network does not say what images it takes: set its input_shape")
+    threshold = next(iter(snn.neurons.values())).threshold
+    if threshold.dtype not in (torch.float32, torch.float64):
+        raise ExchangeError(f"numbers must be float32 or float64, not {threshold.dtype}")
+    return threshold.new_zeros(1, *snn.input_shape)
+
+
 @torch.no_grad()
 def units(snn: SpikingNetwork) -> dict[str, int]:
     """Return how many neurons each layer has, by running one step of one black image.
 
     Raises:
-        ExchangeError: the network does not say what images it takes.
+        ExchangeError: as for `black`.
     """
-    if snn.input_shape is None:
-        raise ExchangeError("this network does not say what images it takes: set its input_shape")
     probe = snn.replica()
     probe.reset()
-    threshold = next(iter(probe.neurons.values())).threshold
-    probe.advance(threshold.new_zeros(1, *snn.input_shape), range(1), range(1))
+    probe.advance(black(snn), range(1), range(1))
     return {name: neuron.v.shape[1] for name, neuron in probe.neurons.items()}

@@ -30,7 +30,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, check_plain, check_shown, frame, rebuild
+from mstlib.interop.exchange import (
+    ExchangeError,
+    Layer,
+    black,
+    check_plain,
+    check_shown,
+    frame,
+    rebuild,
+)
 from mstlib.models.layers import Product
 from mstlib.neurons import if_step
 
@@ -71,22 +79,6 @@ class Neurons(nn.Module):
         return spikes
 
 
-class Layer(nn.Module):
-    """A layer of neurons, and θ behind them.
-
-    Attributes:
-        node: The `Neurons`.
-    """
-
-    def __init__(self, threshold: Tensor) -> None:
-        super().__init__()
-        self.node = Neurons(threshold)
-
-    def forward(self, current: Tensor) -> Tensor:
-        """Currents of one step to 0 and θ, of the same shape."""
-        return self.node(current) * self.node.threshold
-
-
 class Synapses(nn.Module):
     """A layer of weights that spikes go straight into, with θ in its weights.
 
@@ -121,11 +113,11 @@ class BinaryNetwork(nn.Module):
 
     def __init__(self, snn: SpikingNetwork, steps: int) -> None:
         super().__init__()
-        self.net, self.layers = rebuild(snn, Layer)
+        self.net, self.layers = rebuild(snn, lambda theta: Layer(Neurons(theta), theta))
         self.input_shape, self.steps = snn.input_shape, steps
-        sources = self._sources()
+        sources = self._sources(black(snn))
         for name, source in sources.items():
-            threshold = self.layers[source].node.threshold
+            threshold = self.layers[source].threshold
             self.net.set_submodule(name, Synapses(self.net.get_submodule(name), threshold))
         self.straight = tuple(sources)
         self.unseen = tuple(n for n, m in self.net.named_modules() if isinstance(m, Product))
@@ -136,12 +128,12 @@ class BinaryNetwork(nn.Module):
         check_shown(images, self.steps, self.input_shape)
         for layer in self.layers.values():
             layer.node.mem = None
-        images = images.to(layer.node.threshold)
+        images = images.to(layer.threshold)
         steps = range(self.steps)
         return torch.stack([self.net(frame(images, t, self.steps)) for t in steps], 1)
 
     @torch.no_grad()
-    def _sources(self) -> dict[str, str]:
+    def _sources(self, image: Tensor) -> dict[str, str]:
         """Find what spikes go straight into: ``{layer of weights: layer of neurons}``.
 
         One step runs with random numbers in the place of the spikes. Where all that arrives at a
@@ -177,8 +169,7 @@ class BinaryNetwork(nn.Module):
             if isinstance(module, nn.Linear | nn.Conv2d):
                 handles.append(module.register_forward_pre_hook(look(name)))
         try:
-            threshold = next(iter(self.layers.values())).node.threshold
-            self.net(threshold.new_zeros(1, *self.input_shape))
+            self.net(image)
         finally:
             for handle in handles:
                 handle.remove()
@@ -221,12 +212,7 @@ def to_binary(snn: SpikingNetwork, steps: int) -> BinaryNetwork:
         ValueError: no steps.
     """
     check_plain(snn)
-    if snn.input_shape is None:
-        raise ExchangeError("this network does not say what images it takes: set its input_shape")
-    threshold = next(iter(snn.neurons.values())).threshold
-    if threshold.dtype not in (torch.float32, torch.float64):
-        raise ExchangeError(f"numbers must be float32 or float64, not {threshold.dtype}")
-    check_shown(threshold.new_zeros(1, *snn.input_shape), steps, snn.input_shape)
+    check_shown(black(snn), steps, snn.input_shape)
     return BinaryNetwork(snn, steps)
 
 

@@ -12,8 +12,8 @@ NIR's integrate-and-fire neuron charges by v' = R·I, fires above its threshold,
 What NIR cannot say is our soft reset. Ours keeps what a potential has above θ when it fires; NIR's
 forgets it, at every spike. In continuous time, which NIR describes, a current charges a potential
 to its threshold and not above, and both are the same; in steps they are not. The file has no step
-either, and no start: `run_nir` says what it takes them for. NIR also has no product of two signals
-and no softmax, and so no attention.
+either, and no start: `mstlib.interop.nir_run` says what it takes them for. NIR also has no product
+of two signals and no softmax, and so no attention.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib._version import __version__
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, check_plain
+from mstlib.interop.exchange import ExchangeError, black, check_plain
 from mstlib.masking import RandomSpikeMask
 from mstlib.models.layers import Product, Sum
 from mstlib.neurons import IFNeuron
@@ -117,12 +117,7 @@ class _Shapes(fx.Interpreter):
 
 def _traced(snn: SpikingNetwork) -> tuple[nn.Module, fx.Graph, torch.dtype]:
     """Return a network, its graph with the shapes of all that travels in it, and its format."""
-    threshold = next(iter(snn.neurons.values())).threshold
-    if threshold.dtype not in (torch.float32, torch.float64):
-        raise ExchangeError(f"numbers must be float32 or float64, not {threshold.dtype}")
-    if snn.input_shape is None:
-        raise ExchangeError("this network does not say what images it takes: set its input_shape")
-    probe = snn.replica()
+    image, probe = black(snn), snn.replica()
     probe.eval()
     probe.reset()
     probe.begin(range(1), range(1))
@@ -131,8 +126,8 @@ def _traced(snn: SpikingNetwork) -> tuple[nn.Module, fx.Graph, torch.dtype]:
     except fx.proxy.TraceError as trouble:
         raise ExchangeError(f"{type(snn.net).__name__} has no one graph: {trouble}") from None
     with torch.no_grad():
-        _Shapes(probe.net, graph=graph).run(threshold.new_zeros(1, *snn.input_shape))
-    return probe.net, graph, threshold.dtype
+        _Shapes(probe.net, graph=graph).run(image)
+    return probe.net, graph, image.dtype
 
 
 def _graph(net: nn.Module, traced: fx.Graph, dtype: torch.dtype) -> nir.NIRGraph:

@@ -24,7 +24,15 @@ from torch.nn import functional as F
 
 from mstlib._version import __version__
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, Outcome, check_shown, frame, rebuild, units
+from mstlib.interop.exchange import (
+    ExchangeError,
+    Outcome,
+    black,
+    check_shown,
+    frame,
+    rebuild,
+    units,
+)
 from mstlib.state_dicts import write_whole
 
 if TYPE_CHECKING:
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
 OPSET = 17
 ANSWER = "the class with the greatest mean of the logits over the steps taken so far"
 START = "threshold / 2 in every neuron of the layer"
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
 class _Neuron(nn.Module):
@@ -154,10 +161,8 @@ def export_onnx(snn: SpikingNetwork, path: str | Path) -> Path:
     if not path.parent.is_dir() or path.is_dir():
         raise ExchangeError(f"{path} must be a file in a folder that exists")
     net, neurons = rebuild(snn, _Neuron)
-    threshold = next(iter(snn.neurons.values())).threshold
-    if threshold.dtype not in _DTYPES:
-        raise ExchangeError(f"numbers must be float32 or float64, not {threshold.dtype}")
-    if threshold.dtype == torch.float64:
+    image = black(snn)
+    if image.dtype == torch.float64:
         _without_kernels(net)
     layers = [
         {"name": name, "neurons": count, "threshold": float(snn.neurons[name].threshold)}
@@ -167,12 +172,12 @@ def export_onnx(snn: SpikingNetwork, path: str | Path) -> Path:
         "mstlib": __version__,
         "what": "one time step of a converted network, without masks",
         "input_shape": list(snn.input_shape),
-        "dtype": _DTYPES[threshold.dtype],
+        "dtype": str(image.dtype).removeprefix("torch."),
         "layers": layers,
         "start": START,
         "answer": ANSWER,
     }
-    write_whole(path, _with_metadata(_trace(_Step(net, neurons), layers, about, threshold), about))
+    write_whole(path, _with_metadata(_trace(_Step(net, neurons), layers, image), about))
     return path
 
 
@@ -203,14 +208,14 @@ def _without_kernels(net: nn.Module) -> None:
             net.set_submodule(name, _Mean())
 
 
-def _trace(step: _Step, layers: list, about: dict, like: Tensor) -> bytes:
+def _trace(step: _Step, layers: list, image: Tensor) -> bytes:
     """Return the graph of one step as an ONNX file."""
     names = [f"v.{layer['name']}" for layer in layers]
     inputs = ["image", *names]
     outputs = ["logits", "spikes", *(f"next.{name}" for name in names)]
     batch = 2  # a trace could take 1 for a constant
-    values = [like.new_zeros(batch, *about["input_shape"])]
-    values += [like.new_zeros(batch, layer["neurons"]) for layer in layers]
+    values = [image.expand(batch, -1, -1, -1)]
+    values += [image.new_zeros(batch, layer["neurons"]) for layer in layers]
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter that follows a trace is deprecated; the other one needs onnxscript.

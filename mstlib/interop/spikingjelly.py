@@ -11,27 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, Outcome, check_shown, frame, rebuild
-
-
-class Layer(nn.Module):
-    """A layer of SpikingJelly's neurons, whose spikes have the height θ.
-
-    Attributes:
-        node: The neurons, which work on one time step at a time.
-        threshold: θ.
-    """
-
-    def __init__(self, threshold: Tensor) -> None:
-        super().__init__()
-        from spikingjelly.activation_based.neuron import HalfThresholdIFNode
-
-        self.node = HalfThresholdIFNode(float(threshold), step_mode="s")
-        self.register_buffer("threshold", threshold)
-
-    def forward(self, current: Tensor) -> Tensor:
-        """Currents of one step to spikes of the same shape."""
-        return self.node(current) * self.threshold
+from mstlib.interop.exchange import ExchangeError, Layer, Outcome, check_shown, frame, rebuild
 
 
 def to_spikingjelly(snn: SpikingNetwork) -> nn.Module:
@@ -48,7 +28,12 @@ def to_spikingjelly(snn: SpikingNetwork) -> nn.Module:
         TypeError: `snn` is not a converted network.
         ExchangeError: it has masks, was trained with masks, or has products that remember.
     """
-    return rebuild(snn, Layer)[0]
+    from spikingjelly.activation_based.neuron import HalfThresholdIFNode
+
+    def layer(threshold: Tensor) -> Layer:
+        return Layer(HalfThresholdIFNode(float(threshold), step_mode="s"), threshold)
+
+    return rebuild(snn, layer)[0]
 
 
 @torch.no_grad()
