@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import perceptron, pictures, tiny
+from tiny import pictures, tiny
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from unfit import UNFIT
 
 import mstlib
-from mstlib import Masking, data
+from mstlib import data
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.exchange import ExchangeError, Layer, Outcome, compare, rebuild
 from mstlib.interop.neurobench import (
@@ -28,9 +29,7 @@ from mstlib.interop.neurobench import (
     to_binary,
     to_neurobench,
 )
-from mstlib.masking import set_masking
 from mstlib.operations import trace
-from mstlib.products import with_products
 from mstlib.qcfs import QCFS
 from mstlib.web import data_set
 
@@ -189,41 +188,16 @@ def test_the_frames_of_a_film_are_shown_in_their_order():
         to_binary(snn, 10)(films)
 
 
-def masked():
-    snn = mstlib.convert(tiny())
-    set_masking(snn, Masking(mlp=0.5))
-    return snn
-
-
-def trained_masked():
-    snn = mstlib.convert(tiny())
-    snn.trained_masking = Masking(attention=0.75)
-    return snn
-
-
 @pytest.mark.parametrize("make", [to_binary, to_neurobench])
-@pytest.mark.parametrize(
-    ("network", "error", "message"),
-    [
-        (tiny, TypeError, "not MaskedSpikingTransformer: convert it"),
-        (masked, ExchangeError, "masks are set"),
-        (trained_masked, ExchangeError, "trained with Masking"),
-        (
-            lambda: with_products(mstlib.convert(tiny()), "exact"),
-            ExchangeError,
-            "remember earlier steps",
-        ),
-        (lambda: mstlib.convert(perceptron()), ExchangeError, "does not say what images it takes"),
-        (
-            lambda: mstlib.convert(tiny()).half(),
-            ExchangeError,
-            "float32 or float64, not torch.float16",
-        ),
-    ],
-)
-def test_networks_that_cannot_go_out_are_named(network, error, message, make):
-    with pytest.raises(error, match=message):
+@pytest.mark.parametrize(("network", "message"), UNFIT)
+def test_networks_that_cannot_go_out_are_named(network, message, make):
+    with pytest.raises(ExchangeError, match=message):
         make(network(), 4)
+
+
+def test_only_converted_networks_go_out():
+    with pytest.raises(TypeError, match="not MaskedSpikingTransformer: convert it"):
+        to_binary(tiny(), 4)
 
 
 def test_wrong_steps_and_images_are_named():

@@ -6,8 +6,9 @@ import re
 import onnx
 import pytest
 import torch
-from tiny import perceptron, pictures, tiny
+from tiny import pictures, tiny
 from torch import nn
+from unfit import UNFIT
 
 import mstlib
 from mstlib import Masking, data
@@ -15,8 +16,6 @@ from mstlib.cli import main
 from mstlib.hub import read_config
 from mstlib.interop.exchange import ExchangeError, Outcome, check_plain, compare, units
 from mstlib.interop.onnx import export_onnx, run_onnx
-from mstlib.masking import set_masking
-from mstlib.products import with_products
 from mstlib.qcfs import QCFS
 from mstlib.web import data_set
 
@@ -137,26 +136,10 @@ def test_the_network_is_left_as_it_was(tmp_path):
     assert torch.equal(mstlib.simulate(snn, pictures(), 8).logits, before.logits)
 
 
-def masked():
-    snn = mstlib.convert(tiny())
-    set_masking(snn, Masking(mlp=0.5))
-    return snn
-
-
-def trained_masked():
-    snn = mstlib.convert(tiny())
-    snn.trained_masking = Masking(attention=0.75)
-    return snn
-
-
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (masked, "masks are set"),
-        (trained_masked, r"trained with Masking\(attention=0.75.*its scores are off"),
-        (lambda: with_products(mstlib.convert(tiny()), "exact"), "scores.* remember earlier steps"),
-        (lambda: mstlib.convert(perceptron()), "does not say what images it takes"),
-        (lambda: mstlib.convert(tiny()).half(), "float32 or float64, not torch.float16"),
+        *UNFIT,
         (lambda: mstlib.convert(odd(groups=2)), "conv: in float64 only a convolution without gro"),
     ],
 )
