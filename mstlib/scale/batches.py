@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -274,16 +274,20 @@ def _order(samples: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(samples, generator=generator)
 
 
-class _Augmented(Dataset):
-    """Samples by (epoch, index, row), each made from random numbers of its own."""
+class _Samples(Dataset):
+    """Samples with their labels and rows; of one that cannot be read, a text that says so.
 
-    def __init__(self, source: Source, seed: int) -> None:
+    Keys are (epoch, index, row). With a seed, each is made from random numbers of its own.
+    """
+
+    def __init__(self, source: Source, seed: int | None = None) -> None:
         self.source, self.seed = source, seed
 
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
         epoch, index, row = key
+        chance = nullcontext() if self.seed is None else seeded("sample", self.seed, epoch, index)
         try:
-            with seeded("sample", self.seed, epoch, index):
+            with chance:
                 return self.source.image(index), int(self.source.labels[index]), row
         except SampleError as trouble:
             return str(trouble)  # an exception would arrive with a worker's whole stack in its text
@@ -315,19 +319,44 @@ def load(
     Raises:
         SampleError: a sample cannot be read, and the message names it; or a worker died.
     """
-    keys = _Keys(plan, updates, first_epoch)
+    yield from _loaded(_Samples(source, plan.seed), _Keys(plan, updates, first_epoch), workers)
+
+
+def read(
+    source: Source, batches: Sequence[Sequence[int]], workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read some samples of a split, batch by batch.
+
+    Args:
+        source: Not augmented.
+        batches: The numbers of the samples of each.
+        workers: Processes that read them.
+
+    Yields:
+        Images ``(B, channels, height, width)`` and labels ``(B,)``.
+
+    Raises:
+        SampleError: a sample cannot be read, and the message names it; or a worker died.
+    """
+    keys = [[(0, index, row) for row, index in enumerate(batch)] for batch in batches]
+    for images, labels, _ in _loaded(_Samples(source), keys, workers):
+        yield images, labels
+
+
+def _loaded(samples: _Samples, keys: Any, workers: int) -> Iterator[tuple[Tensor, Tensor, list]]:
+    """Load batches of samples, one after another."""
     loader = DataLoader(
-        _Augmented(source, plan.seed),
+        samples,
         batch_sampler=keys,
         num_workers=workers,
         collate_fn=_gather,
         pin_memory=torch.cuda.is_available(),
     )
     with living_workers():
-        for part in loader:
-            if isinstance(part, str):
-                raise SampleError(part)
-            yield part
+        for batch in loader:
+            if isinstance(batch, str):
+                raise SampleError(batch)
+            yield batch
 
 
 @contextmanager

@@ -14,17 +14,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from mstlib import data
 from mstlib.convert import convert
@@ -33,7 +32,7 @@ from mstlib.data.checks import check_count, check_size, shuffled
 from mstlib.data.events.framed import Framed
 from mstlib.data.folders import FOLDERS
 from mstlib.masking import Masking, set_masking
-from mstlib.scale.batches import SampleError, Source, _gather
+from mstlib.scale.batches import Source, read
 from mstlib.simulate import simulate
 from mstlib.state_dicts import write_new
 
@@ -225,7 +224,7 @@ def evaluate(
         else:
             _share(model, task, source, folder, claim, rank, world, workers, progress)
         _wait(folder, world)
-        total = _merge(folder, claim, -(-len(source) // BLOCK))
+        total = _merge(folder, claim, len(_blocks(source)))
         _wait(folder, world)  # whoever leaves ends the connection that others may still wait on
         return total
 
@@ -245,15 +244,20 @@ def correct(model: nn.Module, task: Task, workers: int = 0) -> tuple[int, int]:
         SampleError: an image cannot be read; the message names it.
     """
     source, right = task.source(), 0
-    blocks = range(-(-len(source) // BLOCK))
     set_masking(model, task.masking, task.seed)
     try:
         with torch.no_grad(), one_thread():
-            for images, labels in _read(source, blocks, workers):
+            for images, labels in read(source, _blocks(source), workers):
                 right += int((model(images).argmax(-1) == labels).sum())
     finally:
         set_masking(model, None)
     return right, len(source)
+
+
+def _blocks(source: Source) -> list[range]:
+    """Return the numbers of the images of each block."""
+    count = len(source)
+    return [range(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK)]
 
 
 @contextmanager
@@ -346,34 +350,6 @@ def _claim(folder: Path, model: nn.Module, task: Task, source: Source) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class _Read(Dataset):
-    """Images with their labels and numbers; of one that cannot be read, a text that says so."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __getitem__(self, row: int) -> Any:
-        try:
-            return self.source.image(row), int(self.source.labels[row]), row
-        except SampleError as trouble:
-            return str(trouble)  # an exception would arrive with a worker's whole stack in its text
-
-
-def _read(source: Source, blocks: Sequence[int], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Read some blocks, one after another: images ``(B, channels, height, width)``, labels."""
-    rows = [range(BLOCK * b, min(BLOCK * (b + 1), len(source))) for b in blocks]
-    loader = DataLoader(_Read(source), batch_sampler=rows, num_workers=workers, collate_fn=_gather)
-    try:
-        for block in loader:
-            if isinstance(block, str):
-                raise SampleError(block)
-            yield block[:2]
-    except RuntimeError as trouble:
-        raise EvaluationError(
-            f"a process that reads images died ({trouble}); if memory was short, take fewer of them"
-        ) from None
-
-
 def _share(
     model: nn.Module,
     task: Task,
@@ -386,8 +362,8 @@ def _share(
     progress: bool = False,
 ) -> None:
     """Simulate the blocks of one process that are not done yet, a line for each."""
-    done = _done(folder, claim)
-    blocks = [b for b in range(-(-len(source) // BLOCK)) if b % world == rank and b not in done]
+    done, rows = _done(folder, claim), _blocks(source)
+    blocks = [b for b in range(len(rows)) if b % world == rank and b not in done]
     if not blocks:
         return
     device = torch.device("cpu")
@@ -395,14 +371,14 @@ def _share(
         local = int(os.environ.get("LOCAL_RANK", rank))
         device = torch.device("cuda", local % torch.cuda.device_count())
     snn = convert(model).to(device)
-    batches = _read(source, blocks, workers)
+    batches = read(source, [rows[b] for b in blocks], workers)
     if progress and rank == 0:
         from tqdm import tqdm
 
         batches = tqdm(batches, "blocks", len(blocks), leave=False)
     with one_thread():
         for block, (images, labels) in zip(blocks, batches, strict=True):
-            first = BLOCK * block
+            first = rows[block].start
             run = simulate(snn, images, task.steps, task.masking, task.seed, first=first)
             right = (run.logits.cumsum(0).argmax(-1) == labels.to(run.logits.device)).sum(1)
             tally = Tally(
