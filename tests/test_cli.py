@@ -160,6 +160,8 @@ class Process:
         try:
             os.dup2(os.open(self.told, os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
             sys.stderr = os.fdopen(2, "w", buffering=1)
+            # A shell that starts the tests in the background has them ignore Ctrl-C.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.argv = ["mst", *words.split()]
             start = torch.multiprocessing.start_processes
             torch.multiprocessing.spawn = partial(start, start_method="fork")
@@ -182,10 +184,14 @@ def test_a_command_that_is_stopped_says_so_and_goes_on(
     small, tmp_path, capsys, number, status, processes
 ):
     words = f"evaluate small --data digits --images 40 --steps 2 --out {tmp_path / 'out'} --json"
-    simulate, began = simulation.simulate, tmp_path / "began"
+    simulate, began, beside = simulation.simulate, tmp_path / "began", tmp_path / "beside"
 
     def slowly(*args, **kwargs):
+        if kwargs["first"] == 16:
+            beside.touch()
         if kwargs["first"] == 32:
+            while not beside.exists():  # Python drops what is raised in the middle of a fork
+                time.sleep(0.01)
             began.write_text(str(os.getpid()))
             time.sleep(60)
         return simulate(*args, **kwargs)
@@ -195,7 +201,6 @@ def test_a_command_that_is_stopped_says_so_and_goes_on(
     while not (began.exists() and began.read_text()):
         assert time.monotonic() - moment < 60, stopped.told.read_text()
         time.sleep(0.01)
-    time.sleep(1)  # Python drops what is raised in the middle of a fork, and another may go on
     moment = time.monotonic()
     assert stopped.end(number) == status
     assert time.monotonic() - moment < 10
