@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load, save
 
+from mstlib.files import write_whole
 from mstlib.hub import load_model
 from mstlib.masking import Masking
 from mstlib.official import LEVELS, OFFICIAL, load_official
-from mstlib.state_dicts import CheckpointError, fill, write_whole
+from mstlib.state_dicts import CheckpointError, fill
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,14 @@ def manifest(folder: Path = WEIGHTS) -> dict[str, dict[str, object]]:
     """Return what is known of each shipped model: hash, configuration, recipe and seed."""
     path = folder / _MANIFEST
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def data_set(name: str, folder: Path = WEIGHTS) -> str | None:
+    """Return the data set of a shipped model, a student's from its teacher; ``None`` if unknown."""
+    entry = manifest(folder).get(name)
+    while entry is not None and "teacher" in entry["recipe"]:
+        entry = manifest(folder).get(entry["recipe"]["teacher"])
+    return None if entry is None else entry["recipe"]["data"]
 
 
 def load_shipped(name: str, folder: Path = WEIGHTS) -> nn.Module:

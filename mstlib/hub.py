@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mstlib._version import __version__
-from mstlib.state_dicts import CheckpointError, fill, read_safetensors, shown, write_whole
+from mstlib.files import write_whole
+from mstlib.state_dicts import CheckpointError, fill, read_safetensors, shown
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,9 +1,8 @@
-"""Fill a network with weights from a file, after a look at every tensor; and write files whole."""
+"""Fill a network with weights from a file, after a look at every tensor."""
 
 from __future__ import annotations
 
-import os
-import secrets
+import hashlib
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOM = 2**28  # bytes: what a network may need beside its weights, such as tables of positions
-_LARGEST_SIDE = 4096  # pixels of an image
 _WIDER = 4  # times as many bytes as in its file may a number take
 # What building a network from a damaged or hostile configuration can end in.
 _BROKEN = (
@@ -102,7 +100,7 @@ def fill(
 
     state = plain(state, named)
     try:
-        _check_extent(config, len(state))
+        _check_depth(config, len(state))
         _check(state, _outlined(lambda: build(config)), named)
         model = build(config)
         model.load_state_dict(state)
@@ -123,11 +121,8 @@ def fill(
     return model.eval()
 
 
-def _check_extent(config: Mapping[str, object], tensors: int) -> None:
-    """Refuse images too large, and more blocks than tensors: they are made one after another."""
-    side = config.get("image_size", 1)
-    if not 1 <= side <= _LARGEST_SIDE:
-        raise ValueError(f"images cannot have a side of {shown(side)} pixels")
+def _check_depth(config: Mapping[str, object], tensors: int) -> None:
+    """Refuse more blocks than tensors: they are made one after another."""
     if sum(depth for depth in config.get("depths", ()) if depth > 0) > tensors:
         raise ValueError(f"it has {tensors} tensors, too few for so many blocks")
 
@@ -211,33 +206,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name} is damaged or truncated: {trouble}") from None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whatever stops the process and whoever else writes it."""
-    _write(path, content, Path.replace)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file whole, unless there is one: that of the first of many writers stays."""
-    _write(path, content, _put)
-
-
-def _write(path: Path, content: bytes, put: Callable[[Path, Path], object]) -> None:
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        put(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _put(partial: Path, path: Path) -> None:
-    """Give a file a name if nobody has it."""
-    try:
-        path.hardlink_to(partial)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without second names
-        partial.replace(path)
+def fingerprint(model: nn.Module) -> str:
+    """Return the SHA-256 of a network: of its configuration, and of every tensor to the bit."""
+    digest = hashlib.sha256(repr(getattr(model, "config", None)).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

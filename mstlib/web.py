@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib import data
-from mstlib.checkpoints import WEIGHTS, load_shipped, manifest
+from mstlib.checkpoints import WEIGHTS, data_set, load_shipped, manifest
 from mstlib.convert import SpikingNetwork, convert
 from mstlib.data import digits
 from mstlib.data.checks import shuffled
@@ -125,14 +125,6 @@ def script(name: str, ann: str | nn.Module | None = None, folder: Path = WEIGHTS
         "weights": base64.b64encode(weights.tobytes()).decode(),
     }
     return f"mstExplorers.models[{json.dumps(name)}] = {_json(model)};\n"
-
-
-def data_set(name: str, folder: Path = WEIGHTS) -> str | None:
-    """Return the data set of a shipped model, a student's from its teacher; ``None`` if unknown."""
-    entry = manifest(folder).get(name)
-    while entry is not None and "teacher" in entry["recipe"]:
-        entry = manifest(folder).get(entry["recipe"]["teacher"])
-    return None if entry is None else entry["recipe"]["data"]
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ RECIPE = Path(__file__).with_name("small.toml")
 def job(folder, workers=0):
     """Train a network and a masked student, each in a folder of its own."""
     from mstlib.masking import Masking
-    from mstlib.scale.fit import Setting, distil, train
+    from mstlib.scale.fit import distil, train
     from mstlib.scale.recipe import read
+    from mstlib.scale.setting import Setting
 
     recipe = read(RECIPE, [f"batch.workers={workers}"])
     root = folder.parent

@@ -27,8 +27,9 @@ QUIET += ["optimiser.name=sgd", "schedule.warmup=0", "optimiser.weight_decay=0"]
 def job(folder, kind, changes=()):
     """Train, and store weights and metrics."""
     from mstlib.masking import Masking
-    from mstlib.scale.fit import Setting, distil, train
+    from mstlib.scale.fit import distil, train
     from mstlib.scale.recipe import read
+    from mstlib.scale.setting import Setting
 
     torch.set_default_dtype(torch.float64 if kind == "double" else torch.float32)
     setting = Setting(folder / "teacher", folder.parent)

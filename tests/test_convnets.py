@@ -263,7 +263,10 @@ def test_what_cannot_be_traced_or_converted_is_named():
         ({"network": "alexnet"}, "network must be one of .*'vgg16'.*, not 'alexnet'"),
         ({"width": 5}, "width must be an even number >= 2, not 5"),
         ({"hidden": 0}, "hidden must be an even number >= 2, not 0"),
-        ({"image_size": 40}, "image_size must be a multiple of 32, not 40"),
+        ({"image_size": 40}, "image_size must be a multiple of 32, at most 4096, not 40"),
+        ({"image_size": 0}, "at most 4096, not 0"),
+        ({"image_size": 4128}, "at most 4096, not 4128"),
+        ({"image_size": "224"}, "at most 4096, not '224'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change, message):

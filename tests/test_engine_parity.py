@@ -11,6 +11,7 @@ from playwright.sync_api import Error
 from tiny import pictures, tiny
 
 from mstlib import Confidence, Masking, data, operations, simulate, web
+from mstlib.checkpoints import data_set
 from mstlib.convert import SpikingNetwork
 from mstlib.data.events.frames import summed
 from mstlib.masking import mask_numbers, set_masking
@@ -76,7 +77,7 @@ def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options:
 
 def shown(name: str) -> torch.Tensor:
     """The images that pages show to a shipped network; frames of events, which they do not yet."""
-    kind = web.data_set(name)
+    kind = data_set(name)
     if not kind.startswith("events"):
         return web.pictures(name).images()
     images = data.load(kind, "test", 50)[0]

@@ -8,8 +8,9 @@ from tiny import tiny
 from mstlib import Masking
 from mstlib.cli import main
 from mstlib.hub import save_model
-from mstlib.scale.evaluate import Task, evaluate
+from mstlib.scale.evaluate import evaluate
 from mstlib.scale.grid import Cell, cells, sweep
+from mstlib.scale.task import Task
 
 TASK = Task("digits", images=20)
 

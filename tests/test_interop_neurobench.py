@@ -18,6 +18,7 @@ from unfit import UNFIT
 
 import mstlib
 from mstlib import data
+from mstlib.checkpoints import data_set
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.exchange import ExchangeError, Layer, Outcome, compare, rebuild
 from mstlib.interop.neurobench import (
@@ -31,7 +32,6 @@ from mstlib.interop.neurobench import (
 )
 from mstlib.operations import trace
 from mstlib.qcfs import QCFS
-from mstlib.web import data_set
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))

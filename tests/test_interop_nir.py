@@ -12,6 +12,7 @@ from torch import nn
 
 import mstlib
 from mstlib import Masking, data
+from mstlib.checkpoints import data_set
 from mstlib.cli import main
 from mstlib.interop import nir_run
 from mstlib.interop.exchange import ExchangeError, Layer, compare, rebuild
@@ -20,7 +21,6 @@ from mstlib.interop.nir_run import run_nir
 from mstlib.interop.spikingjelly import run_spikingjelly
 from mstlib.masking import set_masking
 from mstlib.qcfs import QCFS
-from mstlib.web import data_set
 
 STEPS = 8
 NETWORKS = ("vgg-digits", "resnet-digits")

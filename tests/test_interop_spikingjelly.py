@@ -6,10 +6,10 @@ from tiny import perceptron, pictures, tiny
 
 import mstlib
 from mstlib import Masking, data
+from mstlib.checkpoints import data_set
 from mstlib.interop.exchange import ExchangeError, Layer, compare
 from mstlib.interop.spikingjelly import run_spikingjelly, to_spikingjelly
 from mstlib.masking import set_masking
-from mstlib.web import data_set
 
 STEPS = 32
 

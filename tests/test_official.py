@@ -390,7 +390,8 @@ def test_quantized_weights_are_refused(tmp_path):
     refused_at_once(tmp_path / "hostile.pth", "'head.bias' is not a dense tensor")
 
 
-HOSTILE_SIZES = (torch.ones(3), "224", 0, -4, True, 1.5, [32], 100_000, 10**9, 10**30)
+HOSTILE_SIZES = (torch.ones(3), "224", 0, -4, True, 1.5, [32])
+HUGE_SIZES = (4100, 100_000, 10**9, 10**30)
 
 
 def refused_at_once(source, message):
@@ -419,6 +420,13 @@ def test_sizes_that_are_none_are_refused_at_once(tmp_path, size):
     settings = {"DATA": {"IMG_SIZE": size}}
     torch.save({"model": weights, "config": settings}, tmp_path / "hostile.pth")
     refused_at_once(tmp_path / "hostile.pth", f"images cannot have a side of {shown(size)} pixels")
+
+
+@pytest.mark.parametrize("size", HUGE_SIZES)
+def test_sizes_that_are_too_large_are_refused_at_once(tmp_path, size):
+    weights = {k: v for k, v in official().items() if not k.endswith("attn_mask")}
+    torch.save({"model": weights, "config": {"DATA": {"IMG_SIZE": size}}}, tmp_path / "hostile.pth")
+    refused_at_once(tmp_path / "hostile.pth", f"a whole number from 1 to 4096, not {size}")
 
 
 def test_a_network_that_needs_far_more_than_its_weights_is_refused_unbuilt(monkeypatch):

@@ -28,8 +28,11 @@ from mstlib.energy import power, spikes_by_module
 from mstlib.hub import save_model
 from mstlib.models.build import build
 from mstlib.scale import evaluate as module
+from mstlib.scale import kept
 from mstlib.scale.batches import SampleError
-from mstlib.scale.evaluate import BLOCK, EvaluationError, Task, evaluate
+from mstlib.scale.evaluate import evaluate
+from mstlib.scale.kept import BLOCK, EvaluationError
+from mstlib.scale.task import Task
 
 TASK = Task("digits", images=3 * BLOCK + 5, steps=6, masking=Masking(attention=0.5), seed=3)
 
@@ -126,9 +129,11 @@ def test_more_processes_than_blocks(small, monkeypatch):
 
 
 @forks
-@pytest.mark.parametrize("late", ["simulate", "_merge"])
-def test_the_processes_of_a_launch_wait_for_each_other(small, whole, tmp_path, late):
-    function, moments = getattr(module, late), []
+@pytest.mark.parametrize(
+    ("owner", "late"), [(module, "simulate"), (kept.Kept, "total")], ids=["share", "total"]
+)
+def test_the_processes_of_a_launch_wait_for_each_other(small, whole, tmp_path, owner, late):
+    function, moments = getattr(owner, late), []
 
     def slowly(*args, **kwargs):
         time.sleep(0.4)
@@ -138,7 +143,7 @@ def test_the_processes_of_a_launch_wait_for_each_other(small, whole, tmp_path, l
 
     def work(rank):
         if rank:
-            setattr(module, late, slowly)
+            setattr(owner, late, slowly)
         return evaluate(small, TASK, tmp_path), [*moments, time.monotonic()]
 
     (first, (left,)), (second, (*_, ready, _)) = launched(2, work)
@@ -175,7 +180,7 @@ def test_claims_at_once_do_no_harm(small, tmp_path, same):
             task = TASK if same else replace(TASK, seed=number)
             together.wait()
             try:
-                told.append(module._claim(tmp_path / str(turn), small, task, source))
+                told.append(kept.claim(tmp_path / str(turn), small, task, source).claim)
             except EvaluationError as trouble:
                 told.append(str(trouble))
         return told
@@ -255,10 +260,10 @@ def test_an_interrupted_one_goes_on(small, whole, tmp_path, monkeypatch):
 
 
 def test_what_a_dead_process_left_out_is_said(small, tmp_path):
-    claim = module._claim(tmp_path, small, TASK, TASK.source())
-    module._share(small, TASK, TASK.source(), tmp_path, claim, 1, 2)
+    known = kept.claim(tmp_path, small, TASK, TASK.source())
+    module._share(small, TASK, TASK.source(), known, 1, 2)
     with pytest.raises(EvaluationError, match=r"2 of 4 blocks are missing.*same command again"):
-        module._merge(tmp_path, claim, 4)
+        known.total()
 
 
 @pytest.mark.parametrize(
@@ -271,13 +276,13 @@ def test_what_a_dead_process_left_out_is_said(small, tmp_path):
     ],
 )
 def test_another_task_in_the_folder_is_refused(small, tmp_path, change, message):
-    module._claim(tmp_path, small, TASK, TASK.source())
+    kept.claim(tmp_path, small, TASK, TASK.source())
     with pytest.raises(EvaluationError, match=message):
         evaluate(small, replace(TASK, **change), tmp_path)
 
 
 def test_another_network_in_the_folder_is_refused(small, tmp_path):
-    module._claim(tmp_path, small, TASK, TASK.source())
+    kept.claim(tmp_path, small, TASK, TASK.source())
     other = tiny(seed=1, image_size=32, patch_size=8, in_channels=1)
     same_weights = build(asdict(small.config) | {"residual": "norm"})
     same_weights.load_state_dict(small.state_dict())

@@ -25,11 +25,13 @@ from mstlib.hub import load_model
 from mstlib.masking import Masking, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS
-from mstlib.scale import fit
+from mstlib.scale import fit, loop, optimise
 from mstlib.scale.batches import Plan, examples, load, number, open_source
-from mstlib.scale.fit import Setting, TrainingError, distil, train
+from mstlib.scale.fit import distil, train
+from mstlib.scale.loop import TrainingError
 from mstlib.scale.metrics import Metrics, read_metrics
 from mstlib.scale.recipe import RecipeError, names, read
+from mstlib.scale.setting import Setting
 from mstlib.scale.state import StateError
 from mstlib.train import Wake, positive_thresholds
 
@@ -242,7 +244,7 @@ def test_processes_draw_other_numbers(root, tmp_path, monkeypatch):
     from accelerate import Accelerator
 
     drawn = []
-    monkeypatch.setattr(fit, "seed_all", lambda *parts: drawn.append(number(*parts)))
+    monkeypatch.setattr(loop, "seed_all", lambda *parts: drawn.append(number(*parts)))
     monkeypatch.setattr(Accelerator, "num_processes", 2)
     for rank in (0, 1):  # one after the other, each without the other
         monkeypatch.setattr(Accelerator, "process_index", rank)
@@ -255,7 +257,7 @@ def test_processes_draw_other_numbers(root, tmp_path, monkeypatch):
 def test_only_matrices_decay():
     model = tiny()
     with positive_thresholds(model, 4.0):
-        optimiser = fit._optimiser(model, read(RECIPE, ["optimiser.weight_decay=0.3"]), 1.0)
+        optimiser = optimise.optimiser(model, read(RECIPE, ["optimiser.weight_decay=0.3"]), 1.0)
         decay = {p: g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
         matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         assert decay.keys() == set(model.parameters())

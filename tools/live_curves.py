@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from mstlib import Masking, data, simulate, web
-from mstlib.checkpoints import manifest
+from mstlib.checkpoints import data_set, manifest
 from mstlib.explorers.network import CURVES
 from mstlib.lesions import lesion
 
@@ -39,7 +39,7 @@ def measure(row: dict) -> dict:
     Without masks all seeds are the same run, and one is done. ``scores`` is ``None`` with masks in
     the MLPs.
     """
-    images, labels = data.load(web.data_set(row["network"]), "test", row["images"])
+    images, labels = data.load(data_set(row["network"]), "test", row["images"])
     masking = Masking(**{row["place"]: row["ratio"]})
     seeds = range(row["seeds"] if row["ratio"] else 1)
     snn = web.network(row["network"])

@@ -15,7 +15,7 @@ from mstlib.masking import KINDS, Masking
 if TYPE_CHECKING:
     from torch import nn
 
-    from mstlib.scale.evaluate import Task
+    from mstlib.scale.task import Task
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -95,7 +95,7 @@ def opened(
     from mstlib.data import standins
     from mstlib.data.checks import check_size
     from mstlib.hub import events_side
-    from mstlib.scale.evaluate import Task
+    from mstlib.scale.task import Task
 
     size, side = options.size, options.side
     if size is not None:

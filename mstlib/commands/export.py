@@ -91,9 +91,8 @@ def _hub(name: str, folder: Path, double: bool) -> list[Path]:
 
 def _about(name: str) -> dict[str, object]:
     """Return what is known of a network: from the manifest, or from the folder it lies in."""
-    from mstlib.checkpoints import manifest
+    from mstlib.checkpoints import data_set, manifest
     from mstlib.hub import read_config
-    from mstlib.web import data_set
 
     entry = manifest().get(name)
     if entry is not None:

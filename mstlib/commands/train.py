@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from mstlib.scale.fit import Setting
     from mstlib.scale.recipe import ScaleRecipe
+    from mstlib.scale.setting import Setting
 
 _MANY = "Under `accelerate launch -m mstlib.cli …`, or `torchrun`, it runs in many processes."
 
@@ -89,8 +89,8 @@ def _distil(options: argparse.Namespace) -> None:
 
 def _asked(options: argparse.Namespace) -> tuple[ScaleRecipe, Setting]:
     """Read the recipe with its changes, and the setting."""
-    from mstlib.scale.fit import Setting
     from mstlib.scale.recipe import read
+    from mstlib.scale.setting import Setting
 
     if options.out is None:
         raise ValueError("--recipe needs --out, a folder for states and results")

@@ -31,11 +31,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib._version import __version__
 from mstlib.convert import SpikingNetwork
+from mstlib.files import write_whole
 from mstlib.interop.exchange import ExchangeError, black, check_plain
 from mstlib.masking import RandomSpikeMask
 from mstlib.models.layers import Product, Sum
 from mstlib.neurons import IFNeuron
-from mstlib.state_dicts import write_whole
 
 if TYPE_CHECKING:
     import nir

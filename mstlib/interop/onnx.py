@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from mstlib._version import __version__
 from mstlib.convert import SpikingNetwork
+from mstlib.files import write_whole
 from mstlib.interop.exchange import (
     ExchangeError,
     Outcome,
@@ -33,7 +34,6 @@ from mstlib.interop.exchange import (
     rebuild,
     units,
 )
-from mstlib.state_dicts import write_whole
 
 if TYPE_CHECKING:
     import onnxruntime

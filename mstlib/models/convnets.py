@@ -12,6 +12,7 @@ from torch import nn
 from mstlib.models.spiking import SpikingReady, spiking
 
 FULL_WIDTH = 64  # channels of the first stage, as published
+_LARGEST_SIDE = 4096  # pixels, as of `SwinConfig`: a size may come from a stranger's file
 _POOLINGS = 5  # of VGG-16, each of which halves the map
 
 
@@ -47,8 +48,11 @@ class ConvConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 2 or value % 2:
                 raise ValueError(f"{name} must be an even number >= 2, not {value!r}")
-        if self.image_size % 2**_POOLINGS:
-            raise ValueError(f"image_size must be a multiple of 32, not {self.image_size}")
+        side = self.image_size
+        if not isinstance(side, int) or not 0 < side <= _LARGEST_SIDE or side % 2**_POOLINGS:
+            raise ValueError(
+                f"image_size must be a multiple of 32, at most {_LARGEST_SIDE}, not {side!r}"
+            )
 
 
 def convnet(config: ConvConfig) -> SpikingReady:

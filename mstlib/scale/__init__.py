@@ -7,6 +7,19 @@
 | `batches` | augmented images, the same ones however many processes and workers there are |
 | `norms` | BatchNorm over processes |
 | `state` | a state on disk that survives any end of the process |
-| `fit` | the loop |
-| `report` | the metrics file, the plots and the final measurements |
+| `setting` | where to train, from which seed, in which precision |
+| `optimise` | optimiser, schedule and mixed images, all timm's |
+| `metrics` | the metrics file |
+| `depth` | stochastic depth |
+| `loop` | update by update, phase by phase |
+| `fit` | a network trained, or a masked student |
+| `report` | the plots and the final measurements |
+| `task` | what a network is judged by |
+| `tally` | what is counted |
+| `kept` | finished pieces of an evaluation |
+| `evaluate` | a whole data set, on many processes |
+| `grid` | masked evaluations: where, how much, which draw |
+| `reproduce` | the rows of the paper that need data |
+| `cost` | hours, kilowatt-hours and memory |
+| `study` | the switch between a laptop's networks and the paper's |
 """

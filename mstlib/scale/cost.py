@@ -237,7 +237,7 @@ def throughput(model: nn.Module, batch: int = 64, steps: int = 64, repeats: int 
     trained = _seconds(update, repeats, gpu)
     snn = convert(net.eval())
     simulated = _seconds(lambda: simulate(snn, images, steps), repeats, gpu)
-    name = torch.cuda.get_device_name() if gpu else _processor()
+    name = torch.cuda.get_device_name() if gpu else processor()
     threads = 0 if gpu else torch.get_num_threads()
     return Throughput(name, threads, batch, steps, batch / trained, batch / simulated)
 
@@ -254,7 +254,7 @@ def _seconds(work: object, repeats: int, gpu: bool) -> float:
     return sorted(times[1:])[repeats // 2]
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the name of this machine's processor, as far as the system tells."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

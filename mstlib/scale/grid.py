@@ -15,7 +15,8 @@ from torch import nn
 
 from mstlib.energy import power
 from mstlib.masking import KINDS, Masking, check_ratio
-from mstlib.scale.evaluate import Task, evaluate
+from mstlib.scale.evaluate import evaluate
+from mstlib.scale.task import Task
 
 
 @dataclass(frozen=True)

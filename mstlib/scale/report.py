@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mstlib.convert import convert
+from mstlib.files import write_whole
 from mstlib.lesions import LESIONS, lesion
 from mstlib.masking import Masking, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer
@@ -23,7 +24,6 @@ from mstlib.scale.batches import examples, open_source
 from mstlib.scale.metrics import read_metrics
 from mstlib.scale.recipe import ScaleRecipe
 from mstlib.simulate import Run, simulate
-from mstlib.state_dicts import write_whole
 from mstlib.train import accuracy
 
 STEPS = (4, 8, 16, 32, 64)

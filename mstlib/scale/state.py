@@ -33,7 +33,7 @@ def write(path: Path, content: dict[str, object]) -> None:
 
     Raises:
         StateError: the disk is full, or the folder cannot be written to. An older state stays.
-        RuntimeError: a worker of a loader died meanwhile (see `mstlib.scale.batches`).
+        RuntimeError: anything else went wrong meanwhile, such as the death of a loader's worker.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -45,7 +45,8 @@ def write(path: Path, content: dict[str, object]) -> None:
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as trouble:  # PyTorch's writer turns the first into the second
         partial.unlink(missing_ok=True)
-        if "DataLoader worker" in str(trouble):  # died meanwhile: no trouble of the disk's
+        disk = _of_the_disk(trouble)
+        if disk is None:
             raise
         kept = (
             f"{path} still holds the state before: make room and run the same command again, which "
@@ -53,7 +54,7 @@ def write(path: Path, content: dict[str, object]) -> None:
             if path.exists()
             else "there is no older one"
         )
-        raise StateError(f"cannot write the state to {path} ({_reason(trouble)}); {kept}") from None
+        raise StateError(f"cannot write the state to {path} ({_reason(disk)}); {kept}") from None
 
 
 def read(path: Path, identity: dict[str, object]) -> dict[str, object] | None:
@@ -161,10 +162,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def _of_the_disk(trouble: BaseException | None) -> OSError | None:
+    """Return the error of the disk that an error is, or that another one came of."""
+    while trouble is not None and not isinstance(trouble, OSError):
+        trouble = trouble.__context__
+    return trouble
+
+
 def _reason(trouble: Exception) -> str:
-    inner = trouble.__context__ if isinstance(trouble, RuntimeError) else None
-    text = str(inner) if isinstance(inner, OSError) else str(trouble)
-    return text.split("\n")[0] or type(trouble).__name__
+    return str(trouble).split("\n")[0] or type(trouble).__name__
 
 
 def _short(value: object) -> str:

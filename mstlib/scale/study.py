@@ -15,17 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from mstlib import data
-from mstlib.checkpoints import available, load_shipped, open_model
+from mstlib.checkpoints import available, data_set, load_shipped, open_model
 from mstlib.data.checks import check_count
 from mstlib.official import find
-from mstlib.scale.evaluate import Task
+from mstlib.scale.task import Task
 from mstlib.state_dicts import CheckpointError
 
 SCALES = ("laptop", "paper")
 SIZE = 224  # pixels along each side, at the paper's scale
 WIDTH = 96  # channels of the first stage of every published network
 IMAGES = 100
-_SETS = ("digits", "scenes", "cued-digits")
 # The authors publish these two; other students are those of `mst distil`, see `stands_for`.
 _OFFICIAL = {"mst-digits": "cifar10", "mst-digits-attention-75": "cifar10-75"}
 
@@ -117,17 +116,12 @@ def data_of(name: str) -> str:
     """Return the name of the data set that goes with a shipped model at this scale.
 
     Args:
-        name: Of a shipped model of the digits, the scenes or the cued digits.
+        name: Of a shipped model.
 
     Raises:
-        ValueError: as for `stands_for`; or the model is of other data.
+        ValueError: as for `stands_for`.
     """
-    if stands_for(name) != name:
-        return "cifar10"
-    for known in _SETS:
-        if name.startswith(f"mst-{known}"):
-            return known
-    raise ValueError(f"no images go with {name!r}: only with those of {', '.join(_SETS)}")
+    return data_set(name) if stands_for(name) == name else "cifar10"
 
 
 def images(name: str, split: str = "test", n: int | None = None) -> tuple[Tensor, Tensor]:
@@ -137,7 +131,7 @@ def images(name: str, split: str = "test", n: int | None = None) -> tuple[Tensor
     no more than the environment variable MST_IMAGES says (100), nor than there are.
 
     Args:
-        name: Of a shipped model of the digits, the scenes or the cued digits.
+        name: Of a shipped model.
         split: "train" or "test".
         n: How many; ``None`` for all.
 
@@ -145,7 +139,7 @@ def images(name: str, split: str = "test", n: int | None = None) -> tuple[Tensor
         Images ``(n, channels, height, width)``, normalised, and labels ``(n,)``.
 
     Raises:
-        ValueError: as for `data_of`; whatever `mstlib.data.load` refuses; or MST_IMAGES is not a
+        ValueError: as for `stands_for`; whatever `mstlib.data.load` refuses; or MST_IMAGES is not a
             number of images.
         DataNotFound: they are to be downloaded first; the message says from where.
     """

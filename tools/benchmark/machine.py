@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 import mstlib
+from mstlib.scale.cost import processor
 
 PACKAGES = ("torch", "numba", "spikingjelly")
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "numba", "spikingjelly")
 def describe() -> dict[str, object]:
     """Return processor, threads, system and versions; nothing that names this one machine."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "architecture": platform.machine(),
         "threads": torch.get_num_threads(),
         "system": _system(),
@@ -24,15 +24,6 @@ def describe() -> dict[str, object]:
         "versions": {"mstlib": mstlib.__version__}
         | {name: found for name in PACKAGES if (found := _version(name)) is not None},
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _system() -> str:
