@@ -41,17 +41,36 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a training with a schedule of its own."""
+    """A part of a training with a schedule of its own.
+
+    Attributes:
+        name: "relu", "qcfs" or "distil".
+        updates: How many.
+        rate: Factor of the recipe's rate.
+        first_epoch: Number of its first epoch: its images are not those of another phase.
+        loss: What is made small.
+    """
 
     name: str
     updates: int
     rate: float
-    first_epoch: int  # its images are not those of another phase
+    first_epoch: int
     loss: Loss
 
 
 class Training:
-    """A training in progress, in one of its processes."""
+    """A training in progress, in one of its processes.
+
+    Args:
+        engine: Accelerate's.
+        recipe: What to do.
+        setting: Where, on what and how.
+        more: What else decides the weights, as JSON would hold it.
+
+    Raises:
+        StateError: the folder holds the state of another training, or a damaged one.
+        DataNotFound, RecipeError: as for `mstlib.scale.fit.train`.
+    """
 
     def __init__(
         self, engine: Accelerator, recipe: ScaleRecipe, setting: Setting, more: dict[str, Any]
@@ -127,10 +146,9 @@ class Training:
                 norm = engine.clip_grad_norm_(wrapped.parameters(), recipe.optimiser.clip)
                 prepared.step()
                 prepared.zero_grad()
-                loss = float(engine.reduce(total, "mean"))
-                done = update + 1
-                if not math.isfinite(loss):
-                    raise self._blown_up(f"the loss is {loss}", phase, done)
+                loss, done = float(engine.reduce(total, "mean")), update + 1
+                ends = done % self.plan.updates == 0 or done == phase.updates
+                self._check(model, phase, done, loss, ends)
                 row = {
                     "phase": phase.name,
                     "update": done,
@@ -140,14 +158,8 @@ class Training:
                     "gradient": float(norm),
                 }
                 if phase.name != "relu":
-                    thresholds = _thresholds(model)
-                    if not _usable(thresholds):
-                        raise self._blown_up("a threshold θ is 0, infinite or NaN", phase, done)
-                    row["threshold"] = float(thresholds.mean())
-                ends = done % self.plan.updates == 0 or done == phase.updates
+                    row["threshold"] = float(_thresholds(model).mean())
                 if ends:
-                    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
-                        raise self._blown_up("a weight is infinite or NaN", phase, done)
                     row["accuracy"] = self._watch(model)
                 row["seconds"] = round(time.monotonic() - began, 3)
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
@@ -198,6 +210,15 @@ class Training:
                 engine.backward(value)
                 total = total + value.detach() / self.plan.parts
         return total
+
+    def _check(self, model: nn.Module, phase: Phase, done: int, loss: float, ends: bool) -> None:
+        """Raise if numbers came out that no training can go on from; weights, at an epoch's end."""
+        if not math.isfinite(loss):
+            raise self._blown_up(f"the loss is {loss}", phase, done)
+        if phase.name != "relu" and not _usable(_thresholds(model)):
+            raise self._blown_up("a threshold θ is 0, infinite or NaN", phase, done)
+        if ends and not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+            raise self._blown_up("a weight is infinite or NaN", phase, done)
 
     def _blown_up(self, what: str, phase: Phase, done: int) -> TrainingError:
         """Make the error of numbers that no training can go on from."""
