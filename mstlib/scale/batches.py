@@ -181,14 +181,19 @@ def _photographs(
         # CIFAR's whole image, ImageNet's middle 7/8, as is usual for each.
         crop = 0.875 if recipe.data == "imagenet" else 1.0
         stored.transform = create_transform(**common, crop_pct=crop)
-    paths = [path for path, _ in getattr(stored, "samples", ())]
     return Source(
         recipe.data,
         split,
         torch.tensor(stored.targets),
         lambda index: stored[index][0],
-        lambda index: paths[index] if paths else f"image {index} of the set's files",
+        lambda index: file_of(stored, index),
     )
+
+
+def file_of(stored: Dataset, index: int) -> str:
+    """Name what an image of a folder of torchvision's is read from."""
+    paths = getattr(stored, "samples", None)
+    return paths[index][0] if paths else f"image {index} of the set's files"
 
 
 def _events(

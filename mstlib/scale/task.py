@@ -15,7 +15,7 @@ from mstlib.data.checks import check_count, check_size, shuffled
 from mstlib.data.events.framed import Framed
 from mstlib.data.folders import FOLDERS
 from mstlib.masking import Masking
-from mstlib.scale.batches import Source
+from mstlib.scale.batches import Source, file_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,4 @@ class _Opened:
         if isinstance(self.samples, TensorDataset):
             return "a tensor"
         whole, row = self.samples.dataset, self.samples.indices[index]
-        if isinstance(whole, Framed):
-            return f"recording {row}"
-        paths = getattr(whole, "samples", None)
-        return paths[row][0] if paths else f"image {row} of the set's files"
+        return f"recording {row}" if isinstance(whole, Framed) else file_of(whole, row)
