@@ -240,7 +240,7 @@ def test_a_student_rounds_at_random(teacher, root, tmp_path, monkeypatch):
     assert seen == {0.5}
 
 
-def test_processes_draw_other_numbers(root, tmp_path, monkeypatch):
+def test_processes_draw_other_numbers(root, tmp_path, monkeypatch, capsys):
     from accelerate import Accelerator
 
     drawn = []
@@ -249,7 +249,8 @@ def test_processes_draw_other_numbers(root, tmp_path, monkeypatch):
     for rank in (0, 1):  # one after the other, each without the other
         monkeypatch.setattr(Accelerator, "process_index", rank)
         recipe = read(RECIPE, ["updates=2", "qcfs.epochs=0"])
-        train(recipe, Setting(tmp_path / str(rank), root))
+        train(recipe, Setting(tmp_path / str(rank), root, progress=True))
+    assert "processes: 2, the first on " in capsys.readouterr().out
     assert len(drawn) == 8  # two updates of two parts, twice
     assert len(set(drawn)) == 8
 

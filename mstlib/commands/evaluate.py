@@ -24,8 +24,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "evaluate",
         help="simulate a model on a data set",
         description="Simulate a model on a data set. With --out, an interrupted evaluation goes on "
-        "when the same command is given again. For many machines, start it by `accelerate launch "
-        "-m mstlib.cli evaluate …`.",
+        "when the same command is given again. For many machines, start it by `torchrun -m "
+        "mstlib.cli evaluate …`.",
     )
     command.add_argument(
         "model",

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from mstlib.scale.recipe import ScaleRecipe
     from mstlib.scale.setting import Setting
 
-_MANY = "Under `accelerate launch -m mstlib.cli …`, or `torchrun`, it runs in many processes."
+_MANY = (
+    "It runs in many processes under `torchrun -m mstlib.cli …` or, on GPUs, `accelerate launch -m "
+    "mstlib.cli …`."
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -42,7 +42,7 @@ def evaluate(
 ) -> Tally:
     """Count right answers and spikes over a data set.
 
-    Under ``accelerate launch`` or ``torchrun``, every process of the launch takes its share, waits
+    Under ``torchrun`` or ``accelerate launch``, every process of the launch takes its share, waits
     for the others, and gets the tally of all.
 
     Args:

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 def train(recipe: ScaleRecipe, setting: Setting) -> MaskedSpikingTransformer:
     """Train a network as a recipe says, or go on with a training that was interrupted.
 
-    Called by every process of ``accelerate launch`` or ``torchrun``, or by one alone.
+    Called by every process of ``torchrun`` or ``accelerate launch``, or by one alone. (The latter
+    starts many on GPUs only.)
 
     Args:
         recipe: What to do.

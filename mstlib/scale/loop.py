@@ -95,6 +95,8 @@ class Training:
             **more,
         }
         self.saved = state.read(self.path, self.identity)
+        # A launcher may have started fewer than it was asked for.
+        self.say(f"processes: {world}, the first on {engine.device}")
         if self.saved and self.saved["processes"] != world:
             self.say(
                 f"going on with {world} processes where there were {self.saved['processes']}: the "
