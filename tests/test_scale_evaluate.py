@@ -180,7 +180,7 @@ def test_claims_at_once_do_no_harm(small, tmp_path, same):
             task = TASK if same else replace(TASK, seed=number)
             together.wait()
             try:
-                told.append(kept.claim(tmp_path / str(turn), small, task, source).claim)
+                told.append(kept.begin(tmp_path / str(turn), small, task, source).claim)
             except EvaluationError as trouble:
                 told.append(str(trouble))
         return told
@@ -260,7 +260,7 @@ def test_an_interrupted_one_goes_on(small, whole, tmp_path, monkeypatch):
 
 
 def test_what_a_dead_process_left_out_is_said(small, tmp_path):
-    known = kept.claim(tmp_path, small, TASK, TASK.source())
+    known = kept.begin(tmp_path, small, TASK, TASK.source())
     module._share(small, TASK, TASK.source(), known, 1, 2)
     with pytest.raises(EvaluationError, match=r"2 of 4 blocks are missing.*same command again"):
         known.total()
@@ -276,13 +276,13 @@ def test_what_a_dead_process_left_out_is_said(small, tmp_path):
     ],
 )
 def test_another_task_in_the_folder_is_refused(small, tmp_path, change, message):
-    kept.claim(tmp_path, small, TASK, TASK.source())
+    kept.begin(tmp_path, small, TASK, TASK.source())
     with pytest.raises(EvaluationError, match=message):
         evaluate(small, replace(TASK, **change), tmp_path)
 
 
 def test_another_network_in_the_folder_is_refused(small, tmp_path):
-    kept.claim(tmp_path, small, TASK, TASK.source())
+    kept.begin(tmp_path, small, TASK, TASK.source())
     other = tiny(seed=1, image_size=32, patch_size=8, in_channels=1)
     same_weights = build(asdict(small.config) | {"residual": "norm"})
     same_weights.load_state_dict(small.state_dict())

@@ -6,6 +6,7 @@
 | `start` | first weights from timm's Swin-T, and what is lost on the way |
 | `batches` | augmented images, the same ones however many processes and workers there are |
 | `norms` | BatchNorm over processes |
+| `differences` | what a folder holds against what is asked for |
 | `state` | a state on disk that survives any end of the process |
 | `setting` | where to train, from which seed, in which precision |
 | `optimise` | optimiser, schedule and mixed images, all timm's |
@@ -17,6 +18,7 @@
 | `task` | what a network is judged by |
 | `tally` | what is counted |
 | `kept` | finished pieces of an evaluation |
+| `peers` | the processes of a launch, which wait for each other |
 | `evaluate` | a whole data set, on many processes |
 | `grid` | masked evaluations: where, how much, which draw |
 | `reproduce` | the rows of the paper that need data |

@@ -13,23 +13,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from mstlib.convert import convert
 from mstlib.masking import set_masking
-from mstlib.scale import kept
+from mstlib.scale import kept, peers
 from mstlib.scale.batches import Source, read
 from mstlib.scale.kept import EvaluationError, Kept
 from mstlib.scale.tally import Tally
 from mstlib.scale.task import Task
 from mstlib.simulate import simulate
-
-_PATIENCE = timedelta(days=365)  # one process may have much more left to do than another
 
 
 def evaluate(
@@ -67,23 +63,23 @@ def evaluate(
         raise ValueError(
             f"processes must be at least 1 and workers at least 0, not {processes} and {workers}"
         )
-    rank, world = (int(os.environ.get(name, n)) for name, n in (("RANK", 0), ("WORLD_SIZE", 1)))
+    rank, world = peers.place()
     if world > 1 and out is None:
         raise EvaluationError("processes of a launch meet in a folder: name one (out)")
     if world > 1 and processes > 1:
         raise EvaluationError("a launch has processes already: ask for no others")
     with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as place:
         folder = Path(place)
-        _connect(folder, world)  # before the work, so that all are still there
+        peers.meet(folder)  # before the work, so that all are still there
         source = task.source()
-        known = kept.claim(folder, model, task, source)
+        known = kept.begin(folder, model, task, source)
         if processes > 1:
             _start(model, task, known, processes, workers)
         else:
             _share(model, task, source, known, rank, world, workers, progress)
-        _wait(folder, world)
+        peers.wait(folder)
         total = known.total()
-        _wait(folder, world)  # whoever leaves ends the connection that others may still wait on
+        peers.wait(folder)  # whoever leaves ends the connection that others may still wait on
         return total
 
 
@@ -104,47 +100,12 @@ def correct(model: nn.Module, task: Task, workers: int = 0) -> tuple[int, int]:
     source, right = task.source(), 0
     set_masking(model, task.masking, task.seed)
     try:
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), _one_thread():
             for images, labels in read(source, kept.blocks(len(source)), workers):
                 right += int((model(images).argmax(-1) == labels).sum())
     finally:
         set_masking(model, None)
     return right, len(source)
-
-
-@cache  # a sweep evaluates many times
-def _group() -> distributed.ProcessGroup:
-    """Connect this process with the others of its launch."""
-    if not distributed.is_initialized():
-        distributed.init_process_group("gloo")
-    return distributed.new_group(backend="gloo", timeout=_PATIENCE)
-
-
-def _connect(folder: Path, world: int) -> None:
-    """Meet the other processes of a launch of so many."""
-    if world > 1:
-        with _peers(folder):
-            _group()
-
-
-def _wait(folder: Path, world: int) -> None:
-    """Wait until every process of a launch of so many has come so far."""
-    if world > 1:
-        with _peers(folder):
-            distributed.barrier(_group())
-
-
-@contextmanager
-def _peers(folder: Path) -> Iterator[None]:
-    """Say of an error in a ``with`` block, which needs the other processes, how to go on."""
-    try:
-        yield
-    except RuntimeError as trouble:
-        reason = str(trouble).split("\n")[0]
-        raise EvaluationError(
-            f"another process of this launch has ended, and its own message says why ({reason}); "
-            f"what is finished is kept in {folder}, and the same command goes on from there"
-        ) from None
 
 
 def _share(
@@ -172,7 +133,7 @@ def _share(
         from tqdm import tqdm
 
         batches = tqdm(batches, "blocks", len(blocks), leave=False)
-    with one_thread():
+    with _one_thread():
         for block, (images, labels) in zip(blocks, batches, strict=True):
             first = rows[block].start
             run = simulate(snn, images, task.steps, task.masking, task.seed, first=first)
@@ -189,7 +150,7 @@ def _share(
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Compute on one thread while a ``with`` block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

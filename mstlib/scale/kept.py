@@ -16,6 +16,7 @@ from torch import nn
 from mstlib.data import standins
 from mstlib.files import write_new
 from mstlib.scale.batches import Source
+from mstlib.scale.differences import differences
 from mstlib.scale.tally import Tally
 from mstlib.scale.task import Task
 from mstlib.state_dicts import fingerprint
@@ -100,8 +101,8 @@ def blocks(images: int) -> list[range]:
     return [range(first, min(first + BLOCK, images)) for first in range(0, images, BLOCK)]
 
 
-def claim(folder: Path, model: nn.Module, task: Task, source: Source) -> Kept:
-    """Note in a folder what is evaluated there, or see that it is the same.
+def begin(folder: Path, model: nn.Module, task: Task, source: Source) -> Kept:
+    """Begin an evaluation in a folder, or see that it is the one that was begun there.
 
     Args:
         folder: Made if it is not there.
@@ -124,16 +125,12 @@ def claim(folder: Path, model: nn.Module, task: Task, source: Source) -> Kept:
             write_new(path, f"{text}\n".encode())
     try:
         known = json.loads(path.read_bytes())
-        differing = [
-            f"{name}: {known.get(name)} there, {value} now"
-            for name, value in asked.items()
-            if known.get(name) != value
-        ]
+        differing = differences(known, asked)
     except (AttributeError, ValueError):
         raise EvaluationError(f"{path} is damaged; name another folder") from None
     if differing:
         raise EvaluationError(
-            f"{folder} holds another evaluation ({'; '.join(differing)}): name another folder"
+            f"{folder} holds another evaluation ({differing}): name another folder"
         )
     return Kept(folder, hashlib.sha256(text.encode()).hexdigest()[:16], len(source))
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mstlib.scale.differences import differences
+
 STATE = "state.pt"
 
 
@@ -79,14 +81,10 @@ def read(path: Path, identity: dict[str, object]) -> dict[str, object] | None:
             f"{path} is not the state of a training, or was damaged after it was written "
             f"({_reason(e)}); move it away to begin anew"
         ) from None
-    differing = [
-        f"{name}: {_short(known.get(name))} there, {_short(identity.get(name))} now"
-        for name in sorted(known.keys() | identity.keys())
-        if known.get(name) != identity.get(name)
-    ]
+    differing = differences(known, identity)
     if differing:
         raise StateError(
-            f"{path} is the state of another training ({'; '.join(differing)}). Ask for that one "
+            f"{path} is the state of another training ({differing}). Ask for that one "
             "to go on with it, or name another folder"
         )
     return content
@@ -171,8 +169,3 @@ def _of_the_disk(trouble: BaseException | None) -> OSError | None:
 
 def _reason(trouble: Exception) -> str:
     return str(trouble).split("\n")[0] or type(trouble).__name__
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
