@@ -1,4 +1,4 @@
-"""Fill a network with weights from a file, after a look at every tensor."""
+"""The tensors of a network: filled in from a file after a look at each, and its fingerprint."""
 
 from __future__ import annotations
 

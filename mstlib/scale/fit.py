@@ -24,11 +24,7 @@ from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS
 from mstlib.scale import state
-from mstlib.scale.batches import (
-    examples,
-    living_workers,
-    number,
-)
+from mstlib.scale.batches import examples, living_workers, number
 from mstlib.scale.depth import stochastic_depth
 from mstlib.scale.loop import Phase, Training, TrainingError
 from mstlib.scale.metrics import Metrics
