@@ -53,6 +53,7 @@ SOME = pytest.mark.parametrize(
         ("product", "rate_q", 0.7),
         ("conversion", "steps", 7),
         ("energy", "memory", 40),
+        ("cost", "devices", 5),
     ],
 )
 
