@@ -64,9 +64,13 @@ def at_once(count, work):
     processes = [FORK.Process(target=put, args=(number,)) for number in range(count)]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode is not None, "it hangs"
+    try:
+        for process in processes:
+            process.join(60)
+            assert process.exitcode is not None, "it hangs"
+    finally:
+        for process in processes:
+            process.kill()  # or the tests would wait for it at their end
     found = {}
     while not results.empty():
         found |= [results.get()]
