@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@touch $@
 
 # The networks that run in the book's pages, as scripts.
-$(MODELS): mstlib/weights/manifest.json mstlib/web.py mstlib/convert.py | $(READY)
+$(MODELS): mstlib/weights/manifest.json mstlib/explorers/page.py mstlib/convert.py | $(READY)
 	$(BIN)/mst export --web >/dev/null
 	@touch $@
 
@@ -59,7 +59,7 @@ lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
 	$(BIN)/mst lesions
 
 convergence: $(READY) ## do the short trainings of chapter 3 again (norms in the MLP)
-	$(BIN)/python -m mstlib.convergence
+	$(BIN)/python -m mstlib.studies.norms
 
 sweeps: $(READY) ## train the masked students of chapter 7 again, and measure them
 	$(BIN)/mst sweeps
@@ -68,7 +68,7 @@ backbones: $(READY) ## train the masked convolutional networks of chapter 8 agai
 	$(BIN)/mst backbones
 
 events: $(READY) ## measure again how networks of events do in chapter 11 (stacked or streamed, masked)
-	$(BIN)/python -m mstlib.event_sweeps
+	$(BIN)/python -m mstlib.studies.events
 
 # Its own environment: the locked one stays as the tests know it.
 $(BENCH)/.ready: requirements-bench.lock | $(UV)

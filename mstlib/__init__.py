@@ -4,19 +4,21 @@
     snn = mstlib.convert(ann)
     run = mstlib.simulate(snn, images, steps=64, masking=Masking(attention=0.75), seed=0)
 
-The rooms that need more than PyTorch (`data`, `models.swin`, `plots`, `explorers`, `exercises`,
-`train`) are imported when they are first used.
+Every other room (`mstlib.data`, `mstlib.analysis`, `mstlib.plots` …) is imported when it is first
+used; no other import is needed for it.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 
 from mstlib._version import __version__
+from mstlib.analysis.audit import audit
 from mstlib.checkpoints import CheckpointError, available, load_official, open_model
 from mstlib.checkpoints import load_shipped as load
-from mstlib.convert import ConversionError, audit, convert
+from mstlib.convert import ConversionError, convert
 from mstlib.early_exit import Confidence
 from mstlib.masking import Masking
 from mstlib.simulate import Run, simulate
@@ -36,7 +38,7 @@ __all__ = [
     "open_model",
     "simulate",
 ]
-_ROOMS = ("data", "exercises", "explorers", "lesions", "plots", "train")
+_ROOMS = frozenset(room.name for room in pkgutil.iter_modules(__path__))
 
 
 def __getattr__(name: str) -> ModuleType:

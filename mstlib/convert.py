@@ -1,4 +1,4 @@
-"""From a trained QCFS network to a spiking one (Eq. 4 and 5), and the audit of what really spikes.
+"""From a trained QCFS network to a spiking one (Eq. 4 and 5).
 
 Conversion changes two things and nothing else: each QCFS becomes a layer of integrate-and-fire
 neurons with the same θ, and each BatchNorm that stands next to a linear layer is folded into it.
@@ -7,16 +7,16 @@ neurons with the same θ, and each BatchNorm that stands next to a linear layer 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from mstlib.engine.linear import OneDNNLinear
 from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import OneDNNLinear, Product, ReadoutNorm, RunningProduct, Sum
+from mstlib.models.layers import Product, ReadoutNorm, RunningProduct, Sum
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -52,7 +52,7 @@ class SpikingNetwork(nn.Module):
         net: The converted graph.
         neurons: ``{layer name: IFNeuron}`` in order of execution.
         masks: ``{layer name: RandomSpikeMask}``.
-        products: ``{layer name: RunningProduct}``, where `mstlib.products` has put some.
+        products: ``{layer name: RunningProduct}``, where `mstlib.analysis.products` has put some.
         input_shape: ``(channels, height, width)`` or ``None`` where the network does not say.
         trained_masking: The `Masking` of its training, or ``None``.
     """
@@ -197,90 +197,3 @@ def _fold_before(norm: _BatchNorm, linear: nn.Linear) -> nn.Linear:
     folded.bias.data = bias if linear.bias is None else linear.bias + bias
     folded.weight.data = linear.weight * scale
     return folded.requires_grad_(False).train(linear.training)
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One input of one layer of a spiking network, and what travels on it.
-
-    Attributes:
-        layer: Name of the layer that receives it.
-        operand: Which of its inputs.
-        kind: "binary" (0 and 1), "scaled binary" (0 and one other value) or "real".
-        shape: Shape for one image and one step.
-    """
-
-    layer: str
-    operand: int
-    kind: str
-    shape: tuple[int, ...]
-
-
-class Audit(list[Edge]):
-    """The edges of a network, in order of execution; prints as a table."""
-
-    def __repr__(self) -> str:
-        width = max(len(edge.layer) for edge in self) + 2
-        rows = (f"{e.layer:<{width}}{e.operand:>3}  {e.kind:<14}{e.shape}" for e in self)
-        return "\n".join(rows)
-
-    def kinds(self) -> dict[str, int]:
-        """Count the edges of each kind."""
-        return {k: sum(e.kind == k for e in self) for k in ("binary", "scaled binary", "real")}
-
-
-@torch.no_grad()
-def audit(snn: SpikingNetwork, images: Tensor | None = None, steps: int = 16) -> Audit:
-    """Watch what really travels between the layers of a spiking network.
-
-    Every layer but the neurons themselves is observed while the network runs, and each of its
-    inputs classified by the values seen: a claim of "fully spiking" can be checked edge by edge.
-
-    Args:
-        snn: A converted network.
-        images: ``(B, C, H, W)`` to run it on; two of Gaussian noise by default.
-        steps: Time steps to watch.
-
-    Returns:
-        An `Audit`: one `Edge` for each input of each linear layer, convolution, normalisation,
-        product, sum, softmax and pooling.
-    """
-    if images is None:
-        if snn.input_shape is None:
-            raise ValueError("this network does not say what images it takes: pass some")
-        images = torch.randn(2, *snn.input_shape, generator=torch.Generator().manual_seed(0))
-    images = images.to(next(iter(snn.neurons.values())).threshold)
-    edges = Audit()
-
-    def watch(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            for operand, x in enumerate(inputs):
-                shape = tuple(x.shape[1:])
-                edges.append(Edge(name, operand, signal_kind(x), shape))
-
-        return hook
-
-    handles = [m.register_forward_pre_hook(watch(name)) for name, m in _watched(snn.net)]
-    try:
-        snn.reset()
-        snn.advance(images, range(steps), range(len(images)))
-    finally:
-        for handle in handles:
-            handle.remove()
-        snn.reset()
-    return edges
-
-
-def _watched(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    silent = (IFNeuron, RandomSpikeMask, nn.Identity, nn.Dropout, nn.Flatten)
-    for name, module in net.named_modules():
-        if not any(True for _ in module.children()) and not isinstance(module, silent):
-            yield name, module
-
-
-def signal_kind(x: Tensor) -> str:
-    """Name what a signal is, by its values: "binary", "scaled binary" or "real"."""
-    values = x.unique()
-    if len(values) > 2 or (len(values) == 2 and 0 not in values):
-        return "real"
-    return "binary" if bool(((values == 0) | (values == 1)).all()) else "scaled binary"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mstlib.kernels import compiled_for, drop
+from mstlib.engine.kernels import compiled_for, drop
 
 KINDS = ("attention", "mlp", "conv")
 _BITS = 24  # a mask ratio is resolved to 2^-24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mstlib.kernels import compiled_for, fire
+from mstlib.engine.kernels import compiled_for, fire
 
 RESETS = ("soft", "zero")
 
@@ -128,7 +128,7 @@ class IFNeuron(nn.Module):
         return spikes.view(current.shape)
 
     def _fire(self, current: Tensor, spikes: Tensor, by_step: Tensor) -> None:
-        """Do with tensor operations what `mstlib.kernels.fire` does, on any device."""
+        """Do with tensor operations what `mstlib.engine.kernels.fire` does, on any device."""
         for t, x in enumerate(current):
             self.v += x
             torch.ge(self.v, self.threshold, out=spikes[t])

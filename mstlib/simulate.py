@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from queue import SimpleQueue
 
 import torch
 from torch import Tensor
@@ -19,6 +13,7 @@ from torch import Tensor
 from mstlib.convert import SpikingNetwork
 from mstlib.early_exit import Confidence
 from mstlib.energy import power
+from mstlib.engine.workers import is_watched, keep_freed_memory, side_by_side
 from mstlib.masking import Masking, set_masking
 
 # Pixels (times images, times steps) of a chunk, and images of a batch: the quickest we measured.
@@ -26,7 +21,6 @@ from mstlib.masking import Masking, set_masking
 CHUNK_PIXELS = 2**18
 BATCH = 16
 DEVICE = 16  # times as much at once on a device that is not the processor; not measured
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 @dataclass
@@ -178,7 +172,7 @@ def simulate(
     if until is not None and not isinstance(until, Confidence):
         raise TypeError(f"until must be a Confidence or None, not {until!r}")
     images = images.to(next(iter(snn.neurons.values())).threshold)
-    on_processor, watched = images.device.type == "cpu", _is_watched(snn)
+    on_processor, watched = images.device.type == "cpu", is_watched(snn)
     threads = torch.get_num_threads() if on_processor and not watched else 1
     scale = 1 if on_processor else DEVICE
     rows = max(1, CHUNK_PIXELS * scale // images.shape[-2:].numel())
@@ -195,13 +189,13 @@ def simulate(
             "its scores are off by the ratio of what is kept",
             stacklevel=3,  # past the decorator, to the caller
         )
-    _keep_freed_memory()
+    keep_freed_memory()
     set_masking(snn, masking, seed)
     for mask in snn.masks.values():
         mask.in_place = mask.alone and not watched
     snn.eval()
     try:
-        parts = _side_by_side(
+        parts = side_by_side(
             snn,
             lambda snn, start: _simulate_batch(
                 snn, images, slice(start, start + batch_size), first, steps, chunk, record, until
@@ -224,56 +218,6 @@ def simulate(
         seed,
         torch.cat([p.taken for p in parts]),
     )
-
-
-def _side_by_side(
-    snn: SpikingNetwork,
-    job: Callable[[SpikingNetwork, int], Run],
-    firsts: range,
-    threads: int,
-) -> list[Run]:
-    """Do a job for each batch: on several threads, each with a network and one core of its own."""
-    threads = min(threads, len(firsts))
-    if threads == 1:
-        return [job(snn, first) for first in firsts]
-    free: SimpleQueue[SpikingNetwork] = SimpleQueue()
-    for network in (snn, *(snn.replica() for _ in range(threads - 1))):
-        free.put(network)
-
-    def work(first: int) -> Run:
-        network = free.get()
-        try:
-            return job(network, first)
-        finally:
-            free.put(network)
-
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-            return list(pool.map(work, firsts))
-    finally:
-        torch.set_num_threads(before)
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Ask the C library to keep the memory that a chunk frees, for the next chunk.
-
-    By default glibc gives large blocks back to the system at once, and gets them again page by
-    page, each filled with zeros: on small networks that can take longer than the arithmetic. Who
-    has set glibc's own variables keeps them.
-    """
-    if any(name.startswith("MALLOC_") for name in os.environ):
-        return
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the greatest that glibc takes
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _is_watched(snn: SpikingNetwork) -> bool:
-    """Tell whether hooks wait for the layers of a network: they expect batches in their order."""
-    return any(m._forward_hooks or m._forward_pre_hooks for m in snn.modules())
 
 
 @torch.no_grad()  # each thread has its own switch

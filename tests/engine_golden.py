@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from tiny import pictures, tiny
 
-from mstlib import Masking, operations, web
+from mstlib import Masking
+from mstlib.analysis import operations
+from mstlib.explorers import page as web
 from mstlib.explorers.answers import packed
 
 PATH = Path(__file__).parent / "js" / "engine_golden.json"

@@ -6,7 +6,7 @@ import torch
 from reading import definition
 from tiny import pictures, tiny
 
-from mstlib import saliency
+from mstlib.analysis import saliency
 
 CHAPTER = "10_what_it_looks_at.ipynb"
 LAYER = "layers.0.blocks.1.mlp.fc2_if"

@@ -12,15 +12,15 @@ from torch import nn
 from traitlets import TraitError
 
 import mstlib
-from mstlib import convergence
+from mstlib.analysis.distributions import activations, distance, potentials, shares
+from mstlib.analysis.ledger import averages
 from mstlib.checkpoints import manifest
-from mstlib.convergence import FORMS, TRAININGS, Short, learn, results, run_all
-from mstlib.distributions import activations, distance, potentials, shares
 from mstlib.explorers import NormalisationExplorer
-from mstlib.ledger import averages
 from mstlib.models.layers import ReadoutNorm, StepNorm, TokenNorm
 from mstlib.models.swin import SwinConfig
 from mstlib.plain import plain_loop
+from mstlib.studies import norms as convergence
+from mstlib.studies.norms import FORMS, TRAININGS, Short, learn, results, run_all
 from mstlib.train import RECIPES, accuracy
 
 NOTEBOOK = "03_layernorm_against_batchnorm.ipynb"

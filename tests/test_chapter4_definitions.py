@@ -6,11 +6,11 @@ from reading import definition
 from tiny import pictures, tiny
 
 import mstlib
+from mstlib.analysis.ledger import ledger
+from mstlib.analysis.products import KINDS
 from mstlib.convert import SpikingNetwork
-from mstlib.ledger import ledger
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.neurons import IFNeuron, integrate_and_fire
-from mstlib.products import KINDS
 
 NOTEBOOK = "04_spiking_self_attention.ipynb"
 NODES = {"q": "q_if", "k": "k_if", "v": "v_if", "a": "attn_if", "mixed": "attn_v_if"}

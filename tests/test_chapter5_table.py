@@ -9,8 +9,9 @@ import nbformat
 import pytest
 
 import mstlib
-from mstlib import controls, data
+from mstlib import data
 from mstlib.checkpoints import manifest
+from mstlib.studies import lesions as controls
 from mstlib.train import accuracy
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks/05_masked_spiking_transformer.ipynb"

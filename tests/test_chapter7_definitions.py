@@ -8,9 +8,8 @@ from reading import definition
 from tiny import pictures, tiny
 from torch import nn
 
-from mstlib import train as training
 from mstlib.masking import Masking, RandomSpikeMask, mask_numbers
-from mstlib.train import Distillation, distil
+from mstlib.train import Distillation, distil, teach
 
 NOTEBOOK = "07_random_spike_masking.ipynb"
 
@@ -44,16 +43,16 @@ def test_numbers_of_spikes_are_the_library_s():
 
 @pytest.mark.parametrize(("share", "temperature"), [(0.5, 2.0), (0.2, 5.0)])
 def test_distillation_loss_is_the_one_that_students_learn_by(share, temperature, monkeypatch):
-    """Taken from `distil` at the moment in which it hands its loss to the training."""
+    """Taken from `distil` at the moment in which it hands its loss to the teach."""
     plain = definition(NOTEBOOK, "distillation_loss", nn=nn)
     caught = {}
 
     def fit(student, batches, *args, loss, **options):
         caught.update(student=student, loss=loss)
 
-    monkeypatch.setattr(training, "fit", fit)
-    base = replace(training.RECIPES["mst-digits"], spread=0.0)  # no random rounding
-    monkeypatch.setitem(training.RECIPES, "mst-digits", base)
+    monkeypatch.setattr(teach, "fit", fit)
+    base = replace(teach.RECIPES["mst-digits"], spread=0.0)  # no random rounding
+    monkeypatch.setitem(teach.RECIPES, "mst-digits", base)
     teacher, images, labels = tiny(), pictures(6), torch.tensor([0, 3, 9, 1, 1, 4])
     other = tiny(seed=1)
     how = Distillation("mst-digits", share=share, temperature=temperature)

@@ -7,10 +7,10 @@ from reading import definition
 from torch import fx, nn
 
 import mstlib
-from mstlib.backbones import CASES, Case, find, results
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
-from mstlib.models.spiking import spiking
+from mstlib.models.tracing import spiking
 from mstlib.qcfs import QCFS
+from mstlib.studies.convnets import CASES, Case, find, results
 from mstlib.train import calibrate
 
 NAME = "08_beyond_transformers.ipynb"
@@ -94,6 +94,6 @@ def test_every_case_of_the_sweep_is_stored_with_its_recipe():
 def test_a_stored_result_comes_out_again():
     case = Case("resnet-digits", 0.1, tuned=False)
     stored = find(results(), case)
-    again = mstlib.backbones.measure(mstlib.load(case.network), "digits", case.ratio, 100, 1)
+    again = mstlib.studies.convnets.measure(mstlib.load(case.network), "digits", case.ratio, 100, 1)
     assert abs(sum(again["emitted"].values()) / sum(stored["emitted"].values()) - 1) < 0.05
     assert abs(again["snn"]["64"][0] - stored["snn"]["64"][0]) < 0.1

@@ -1,7 +1,6 @@
 """Definitions of chapter 9 give the library's numbers, and what it has stored is sound."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,11 +8,11 @@ from reading import definition
 from tiny import pictures, tiny
 
 import mstlib
+from mstlib.analysis.operations import Totals, trace
 from mstlib.masking import Masking
-from mstlib.operations import Totals, trace
+from mstlib.studies.records import FOLDER
 
 CHAPTER = "09_energy.ipynb"
-BOOK = Path(__file__).parent.parent / "book"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def test_pairs_that_meet_of_chapter_9(traced):
 
 
 def test_the_second_counter_agrees_everywhere():
-    report = json.loads((BOOK / "counters.json").read_text())
+    report = json.loads((FOLDER / "counters.json").read_text())
     assert len(report["networks"]) >= 2
     for network in report["networks"]:
         assert network["dense"]["ours"] == network["dense"]["theirs"] > 0
@@ -59,7 +58,7 @@ def test_the_second_counter_agrees_everywhere():
 def test_what_the_second_counter_was_given_is_what_is_shipped():
     stored = {
         (network["network"], network["masking"]): network["layers"]
-        for network in json.loads((BOOK / "counters.json").read_text())["networks"]
+        for network in json.loads((FOLDER / "counters.json").read_text())["networks"]
     }
     x, _ = mstlib.data.load("digits", split="test", n=2)
     masking = Masking(attention=0.75)
@@ -96,7 +95,7 @@ def test_synaptic_operations_are_those_of_spikingjelly():
 
 
 def test_rows_of_table_3_are_those_of_the_shipped_networks():
-    stored = json.loads((BOOK / "table3.json").read_text())
+    stored = json.loads((FOLDER / "table3.json").read_text())
     known = mstlib.checkpoints.manifest()
     assert {row["network"] for row in stored["rows"]} >= {"mst-digits", "mst-scenes"}
     for row in stored["rows"]:
@@ -106,7 +105,7 @@ def test_rows_of_table_3_are_those_of_the_shipped_networks():
 
 
 def test_a_row_of_table_3_comes_out_again():
-    stored = json.loads((BOOK / "table3.json").read_text())
+    stored = json.loads((FOLDER / "table3.json").read_text())
     (row,) = (
         r
         for r in stored["rows"]

@@ -4,9 +4,9 @@ import pytest
 from explorer_samples import COUNTS, TRACES
 from traitlets import TraitError
 
+from mstlib.analysis.operations import Totals
 from mstlib.energy import Costs, whole_numbers
 from mstlib.explorers import EnergyExplorer
-from mstlib.operations import Totals
 
 PLAIN = Totals(**COUNTS)
 

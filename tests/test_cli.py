@@ -18,10 +18,10 @@ from tiny import tiny
 
 import mstlib
 from mstlib import Masking, checkpoints, cli, data
-from mstlib import train as training
 from mstlib.cli import GO_ON, main
 from mstlib.commands.evaluate import parse_masking
 from mstlib.scale import evaluate as simulation
+from mstlib.train import teach
 
 
 @pytest.fixture
@@ -130,11 +130,11 @@ def test_an_unknown_command_is_refused_by_the_parser(capsys):
 
 def test_train_writes_a_model_that_loads(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(training.RECIPES, "mst-digits", SMALL)
+    monkeypatch.setitem(teach.RECIPES, "mst-digits", SMALL)
     assert mst(f"train mst-digits --seed 1 --folder {tmp_path / 'out'}") == 0
     assert "mst-digits: " in capsys.readouterr().out
     model = checkpoints.load_shipped("mst-digits", tmp_path / "out")
-    again = training.train(SMALL, 1).state_dict()
+    again = teach.train(SMALL, 1).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
     assert checkpoints.manifest(tmp_path / "out")["mst-digits"]["seed"] == 1
 

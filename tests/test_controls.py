@@ -5,8 +5,8 @@ import json
 import pytest
 from test_train import SMALL
 
-from mstlib import controls
-from mstlib.controls import CONTROLS, Control, results, run_controls
+from mstlib.studies import lesions as controls
+from mstlib.studies.lesions import CONTROLS, Control, results, run_controls
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from torch import nn
 
 import mstlib
 from mstlib import CheckpointError, Masking, data
-from mstlib.backbones import delivered, emitted
 from mstlib.checkpoints import load_shipped, save_shipped
 from mstlib.masking import RandomSpikeMask, set_masking
 from mstlib.models.convnets import NETWORKS, ConvConfig, convnet
 from mstlib.models.layers import Sum
-from mstlib.models.spiking import SpikingPool, TraceError, spiking
+from mstlib.models.tracing import SpikingPool, TraceError, spiking
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
+from mstlib.studies.convnets import delivered, emitted
 from mstlib.train import Distillation, Recipe, accuracy, calibrate, distil, train
 
 SMALL = {

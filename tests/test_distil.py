@@ -11,16 +11,15 @@ from torch import nn
 
 import mstlib
 from mstlib import Masking
-from mstlib import train as training
 from mstlib.masking import RandomSpikeMask, set_masking
-from mstlib.train import STUDENTS, Attention, Distillation, distil, divergence, train
+from mstlib.train import STUDENTS, Attention, Distillation, distil, divergence, teach, train
 
 HALF = Distillation("mst-digits", Masking(attention=0.5), epochs=1)
 
 
 @pytest.fixture
 def teacher(monkeypatch):
-    monkeypatch.setitem(training.RECIPES, "mst-digits", SMALL)
+    monkeypatch.setitem(teach.RECIPES, "mst-digits", SMALL)
     return train(SMALL, 0)
 
 
@@ -147,7 +146,7 @@ def test_masks_that_the_network_lacks_are_named(teacher):
 def test_a_distillation_that_was_stopped_ends_at_the_same_weights(teacher, tmp_path, monkeypatch):
     how = replace(HALF, epochs=2)
     whole = distil(teacher, how, seed=3)
-    real = training._batches
+    real = teach.batches_of
 
     def stopping(recipe, seed):
         batches = real(recipe, seed)
@@ -160,7 +159,7 @@ def test_a_distillation_that_was_stopped_ends_at_the_same_weights(teacher, tmp_p
         return second_fails
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_batches", stopping)
+        patch.setattr(teach, "batches_of", stopping)
         with pytest.raises(KeyboardInterrupt):
             distil(teacher, how, seed=3, state=tmp_path / "state")
     assert list(tmp_path.iterdir())

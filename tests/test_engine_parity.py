@@ -10,10 +10,12 @@ from enginepage import bits, engine_page
 from playwright.sync_api import Error
 from tiny import pictures, tiny
 
-from mstlib import Confidence, Masking, data, operations, simulate, web
+from mstlib import Confidence, Masking, data, simulate
+from mstlib.analysis import operations
 from mstlib.checkpoints import data_set
 from mstlib.convert import SpikingNetwork
 from mstlib.data.events.frames import summed
+from mstlib.explorers import page as web
 from mstlib.masking import mask_numbers, set_masking
 
 pytestmark = [

@@ -38,7 +38,8 @@ def test_every_equation_of_the_notation_is_on_the_map():
 
 
 @pytest.mark.parametrize(
-    "symbol", ["mstlib.neurons.if_step", "mstlib.kernels.fire", "mstlib.ledger.averages"]
+    "symbol",
+    ["mstlib.neurons.if_step", "mstlib.engine.kernels.fire", "mstlib.analysis.ledger.averages"],
 )
 def test_code_is_found(symbol):
     """Also behind a decorator, and where it has been compiled."""

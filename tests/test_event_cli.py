@@ -9,10 +9,10 @@ from matplotlib.image import imread
 from test_event_sets import build
 from tiny import tiny
 
+from mstlib.checkpoints.hub import save_model
 from mstlib.cli import main
 from mstlib.data.events import FORMATS, published, read_events, write_events
 from mstlib.data.events.picture import BRIGHTER, DARKER, SHADES, picture, sketch
-from mstlib.hub import save_model
 
 
 @pytest.mark.parametrize("format", FORMATS)

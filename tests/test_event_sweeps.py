@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from mstlib import data, event_sweeps
+from mstlib import data
 from mstlib.checkpoints import manifest
 from mstlib.data.events.frames import scaled, stack
-from mstlib.event_sweeps import Show, opposites, results, run_all, shown, shows
+from mstlib.studies import events as event_sweeps
+from mstlib.studies.events import Show, opposites, results, run_all, shown, shows
 
 MOTION = Show("events-motion", "stacked", 8, images=6)
 

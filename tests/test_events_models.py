@@ -8,11 +8,11 @@ import torch
 
 import mstlib
 from mstlib import data
-from mstlib import train as training
 from mstlib.checkpoints import WEIGHTS, manifest
 from mstlib.data.events.frames import summed
-from mstlib.lesions import lesion
+from mstlib.models.lesions import lesion
 from mstlib.train import RECIPES, accuracy
+from mstlib.train import images as frames_of
 
 SPIKING = 150
 DIGITS = {"mst-events-digits": 0.94, "mst-events-digits-summed": 0.87}
@@ -78,7 +78,7 @@ def test_sums_over_time_do_not_tell_the_motion():
 
 
 def test_a_network_of_two_channels_is_trained_on_sums():
-    stacked, labels = training._draw(RECIPES["mst-events"], "train", 5, 3)
-    sums, same = training._draw(RECIPES["mst-events-summed"], "train", 5, 3)
+    stacked, labels = frames_of.draw(RECIPES["mst-events"], "train", 5, 3)
+    sums, same = frames_of.draw(RECIPES["mst-events-summed"], "train", 5, 3)
     assert torch.equal(labels, same)
     torch.testing.assert_close(sums, summed(stacked.unflatten(1, (8, 2))))

@@ -8,7 +8,7 @@ from answers import refused
 from reading import answer_names, solution
 from scipy.stats import spearmanr
 
-from mstlib import faithfulness, saliency
+from mstlib.analysis import faithfulness, saliency
 from mstlib.exercises import check
 
 NUMBERS = ("10.1", "10.2", "10.3", "10.4")

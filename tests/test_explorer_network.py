@@ -3,26 +3,24 @@
 import base64
 import json
 import math
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from traitlets import TraitError
 
-from mstlib import Masking, operations, simulate, web
+from mstlib import Masking, simulate
+from mstlib.analysis import operations
 from mstlib.checkpoints import manifest
 from mstlib.data import digits
 from mstlib.explorers import NetworkExplorer
+from mstlib.explorers import page as web
 from mstlib.explorers.answers import block_name, layer_names, mask_after, record, watch
 from mstlib.explorers.network import CURVES, offered
 from mstlib.masking import mask_numbers
 from mstlib.models.layers import SpikeSoftmax
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-import live_curves
+from mstlib.studies import curves
 
 STEPS, SEED = 9, 5
 MASKING = Masking(attention=0.5, mlp=0.25)
@@ -241,7 +239,7 @@ def test_the_answer_is_not_for_others_to_set():
 def test_curves_belong_to_the_networks_that_pages_offer():
     rows = json.loads(CURVES.read_text())
     about = [{k: v for k, v in row.items() if k not in ("accuracy", "scores")} for row in rows]
-    assert about == live_curves.wanted(), "run `.venv/bin/python tools/live_curves.py`"
+    assert about == curves.wanted(), "run `.venv/bin/python tools/curves.py`"
     for row in rows:
         assert len(row["accuracy"]) == (row["seeds"] if row["ratio"] else 1)
         assert (row["scores"] is not None) == (row["place"] == "attention")
@@ -250,7 +248,7 @@ def test_curves_belong_to_the_networks_that_pages_offer():
 def test_a_stored_cell_is_measured_again():
     chosen = {"network": "mst-digits", "place": "attention", "ratio": 0.5}
     row = next(r for r in json.loads(CURVES.read_text()) if chosen.items() <= r.items())
-    found = live_curves.measure(row)
+    found = curves.measure(row)
     one = 1 / row["images"] + 1e-4  # one picture, and the rounding
     assert found["accuracy"] == pytest.approx(row["accuracy"], abs=one)
     assert found["scores"] == pytest.approx(row["scores"], abs=one)

@@ -25,8 +25,8 @@ from explorer_samples import BACKBONES, CURVES, LEDGER, PROFILES, TRACES, WALK, 
 from inline_sample import MultiplesExplorer
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mstlib import web
 from mstlib.explorers import ConversionExplorer, EnergyExplorer, NeuronExplorer, QCFSExplorer
+from mstlib.explorers import page as web
 from mstlib.explorers.base import STATIC
 from mstlib.neurons import RESETS, integrate_and_fire
 from mstlib.qcfs import qcfs

@@ -6,8 +6,8 @@ import pytest
 from tiny import tiny
 
 from mstlib import Masking
+from mstlib.checkpoints.hub import save_model
 from mstlib.cli import main
-from mstlib.hub import save_model
 from mstlib.scale.evaluate import evaluate
 from mstlib.scale.grid import Cell, cells, sweep
 from mstlib.scale.task import Task

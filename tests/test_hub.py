@@ -11,8 +11,8 @@ from tiny import pictures, tiny
 
 import mstlib
 from mstlib import CheckpointError, Masking
+from mstlib.checkpoints.hub import events_side, load_model, push_model, read_config, save_model
 from mstlib.cli import main
-from mstlib.hub import events_side, load_model, push_model, read_config, save_model
 from mstlib.models.build import build
 
 MASKED = Masking(attention=(0.75, 0.5, 0.25), blocks=(0, 2))
@@ -76,7 +76,7 @@ def test_another_network_takes_the_place_of_the_first(folder):
 
 @pytest.mark.parametrize("stopped", ["model.safetensors", "config.json"])
 def test_an_interrupted_writing_is_noticed_or_harmless(folder, monkeypatch, stopped):
-    from mstlib import hub
+    from mstlib.checkpoints import hub
 
     write = hub.write_whole
 

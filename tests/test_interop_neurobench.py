@@ -7,7 +7,6 @@ metrics do without, so that to run all tests here, install it alone, where this 
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from unfit import UNFIT
 
 import mstlib
 from mstlib import data
+from mstlib.analysis.operations import trace
 from mstlib.checkpoints import data_set
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.exchange import ExchangeError, Layer, Outcome, compare, rebuild
@@ -30,15 +30,11 @@ from mstlib.interop.neurobench import (
     to_binary,
     to_neurobench,
 )
-from mstlib.operations import trace
 from mstlib.qcfs import QCFS
+from mstlib.studies.neurobench import IMAGES, STEPS, ours, rows
+from mstlib.studies.records import FOLDER
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from neurobench_counts import IMAGES, STEPS, ours, rows  # noqa: E402
-
-STORED = json.loads((ROOT / "book" / "neurobench.json").read_text(encoding="utf-8"))
+STORED = json.loads((FOLDER / "neurobench.json").read_text(encoding="utf-8"))
 NETWORKS = {network["network"]: network for network in STORED["networks"]}
 LABELS = torch.tensor([3, 1, 4, 1])
 

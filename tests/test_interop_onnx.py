@@ -13,8 +13,8 @@ from unfit import UNFIT
 import mstlib
 from mstlib import Masking, data
 from mstlib.checkpoints import data_set
+from mstlib.checkpoints.hub import read_config
 from mstlib.cli import main
-from mstlib.hub import read_config
 from mstlib.interop.exchange import ExchangeError, Outcome, check_plain, compare, units
 from mstlib.interop.onnx import export_onnx, run_onnx
 from mstlib.qcfs import QCFS

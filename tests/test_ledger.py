@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from mstlib.analysis.ledger import CAUSES, Ledger, drift, ledger, repair
 from mstlib.convert import convert
-from mstlib.ledger import CAUSES, Ledger, drift, ledger, repair
 from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax, TokenNorm
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS

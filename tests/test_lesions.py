@@ -5,7 +5,7 @@ import torch
 from tiny import perceptron, pictures, tiny
 
 import mstlib
-from mstlib.lesions import lesion
+from mstlib.models.lesions import lesion
 
 
 def outputs(model, images, last):

@@ -5,7 +5,8 @@ import torch
 from tiny import pictures, tiny
 from torch import nn
 
-from mstlib.convert import audit, convert
+from mstlib.analysis.audit import audit
+from mstlib.convert import convert
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, swin_tiny
 from mstlib.qcfs import QCFS
 

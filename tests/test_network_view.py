@@ -9,9 +9,9 @@ from chromium import CHROMIUM
 from playwright.sync_api import Page, expect
 from test_runner_browser import answer, desk, drive  # noqa: F401 (a fixture)
 
-from mstlib import web
+from mstlib.analysis.saliency import spike_activation_map
 from mstlib.explorers import NetworkExplorer
-from mstlib.saliency import spike_activation_map
+from mstlib.explorers import page as web
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 

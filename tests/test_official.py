@@ -15,9 +15,10 @@ from test_golden import GOLDEN
 from tiny import pictures
 
 import mstlib
-from mstlib import CheckpointError, Masking, state_dicts
-from mstlib.official import OFFICIAL, find, load_official, to_official, write_standin
-from mstlib.state_dicts import shown
+from mstlib import CheckpointError, Masking
+from mstlib.checkpoints import state_dicts
+from mstlib.checkpoints.official import OFFICIAL, find, load_official, to_official, write_standin
+from mstlib.checkpoints.state_dicts import shown
 
 OLD = {"_use_new_zipfile_serialization": False}
 REFERENCE = GOLDEN / "reference_mlp_bn.weights.safetensors"

@@ -10,12 +10,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mstlib
+from mstlib.analysis.operations import Trace, dense_operations, fan_out, trace
 from mstlib.energy import Costs, matched_bits, memory_energy, whole_numbers
-from mstlib.lesions import lesion
 from mstlib.masking import Masking, RandomSpikeMask
 from mstlib.models.convnets import ConvConfig, convnet
 from mstlib.models.layers import Product
-from mstlib.operations import Trace, dense_operations, fan_out, trace
+from mstlib.models.lesions import lesion
 from mstlib.qcfs import QCFS
 
 

@@ -11,10 +11,10 @@ from torch import nn
 
 import mstlib
 from mstlib import Confidence, Masking
-from mstlib.ledger import ledger
+from mstlib.analysis.ledger import ledger
+from mstlib.analysis.products import KINDS, PARTS, CumulativeProduct, ExactProduct, with_products
 from mstlib.models.layers import Product
 from mstlib.plain import plain_network, run_plain
-from mstlib.products import KINDS, PARTS, CumulativeProduct, ExactProduct, with_products
 
 MEMORY = ("cumulative", "exact")
 ANNS = {form: tiny(attention=form).double() for form in ("softmax", "pure")}

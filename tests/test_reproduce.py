@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mstlib.checkpoints.hub import save_model
+from mstlib.checkpoints.official import OFFICIAL, load_official, write_standin
 from mstlib.cli import main
 from mstlib.commands import reproduce as command
 from mstlib.data import standins
-from mstlib.hub import save_model
-from mstlib.official import OFFICIAL, load_official, write_standin
 from mstlib.scale import reproduce as module
 from mstlib.scale.reproduce import PARTS, wanted
 

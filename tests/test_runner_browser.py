@@ -11,9 +11,9 @@ import pytest
 from chromium import CHROMIUM, FLAGS
 from playwright.sync_api import Page, sync_playwright
 
-from mstlib import web
 from mstlib.data import digits
 from mstlib.explorers import NetworkExplorer
+from mstlib.explorers import page as web
 from mstlib.explorers.base import STATIC
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from tiny import perceptron, pictures, tiny
 
 import mstlib
-from mstlib import faithfulness, saliency
+from mstlib.analysis import faithfulness, saliency
 from mstlib.neurons import integrate_and_fire
 
 FC2 = "layers.0.blocks.1.mlp.fc2_if"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny import tiny
 
+from mstlib.checkpoints.hub import save_model
 from mstlib.cli import main
-from mstlib.hub import save_model
 from mstlib.models.swin import swin_tiny
 from mstlib.scale import cost
 

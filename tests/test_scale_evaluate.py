@@ -21,11 +21,11 @@ from tiny import tiny
 
 import mstlib
 from mstlib import Masking, data
+from mstlib.checkpoints.hub import save_model
 from mstlib.cli import main
 from mstlib.data import standins
 from mstlib.data.checks import shuffled
 from mstlib.energy import power, spikes_by_module
-from mstlib.hub import save_model
 from mstlib.models.build import build
 from mstlib.scale import evaluate as module
 from mstlib.scale import kept

@@ -5,9 +5,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from mstlib.checkpoints.state_dicts import CheckpointError
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.scale.start import measure_statistics, start, swin_weights
-from mstlib.state_dicts import CheckpointError
 
 # Swin-T in all but its widths and depths.
 SHAPE = {"image_size": 224, "width": 24, "depths": (2, 2, 1, 1), "heads": (1, 2, 4, 8)}

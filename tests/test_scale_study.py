@@ -14,13 +14,13 @@ from reading import NOTEBOOKS
 from tiny import tiny
 
 from mstlib import CheckpointError, Masking, data
+from mstlib.checkpoints.hub import save_model
+from mstlib.checkpoints.official import LEVELS, OFFICIAL, to_official, write_standin
 from mstlib.cli import main
 from mstlib.data import standins
-from mstlib.hub import save_model
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
-from mstlib.official import LEVELS, OFFICIAL, to_official, write_standin
-from mstlib.scale import study
 from mstlib.scale.task import Task
+from mstlib.studies import switch as study
 from mstlib.train import calibrate, initialise
 
 pytestmark = [

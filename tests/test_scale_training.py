@@ -20,8 +20,8 @@ from tiny import tiny
 from torch import nn
 
 from mstlib import data
+from mstlib.checkpoints.hub import load_model
 from mstlib.data import standins
-from mstlib.hub import load_model
 from mstlib.masking import Masking, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS

@@ -11,7 +11,7 @@ import torch
 import mstlib
 from mstlib import data
 from mstlib.checkpoints import WEIGHTS, manifest
-from mstlib.lesions import lesion
+from mstlib.models.lesions import lesion
 from mstlib.train import STUDENTS, accuracy
 
 # On the whole test set; zeroing the attention branch, and the scores, must cost this much.

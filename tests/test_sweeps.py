@@ -10,13 +10,13 @@ import torch
 from reading import NOTEBOOKS, cells
 from test_train import SMALL, same
 
-from mstlib import data, sweeps
-from mstlib import train as training
+from mstlib import data
 from mstlib.checkpoints import load_shipped, manifest
 from mstlib.convert import convert
 from mstlib.masking import Masking
 from mstlib.simulate import simulate
-from mstlib.sweeps import (
+from mstlib.studies import students as sweeps
+from mstlib.studies.students import (
     TEACHERS,
     Case,
     cases,
@@ -27,7 +27,7 @@ from mstlib.sweeps import (
     run_sweep,
     whole_test,
 )
-from mstlib.train import STUDENTS, Distillation, train
+from mstlib.train import STUDENTS, Distillation, teach, train
 
 EVERY = pytest.mark.parametrize("teacher", TEACHERS)
 TINY = Distillation("mst-digits", epochs=1)
@@ -38,7 +38,7 @@ HALF = Masking(attention=0.5)
 def small(tmp_path, monkeypatch):
     """What tiny students get trained, (masking, lesion, seed), and the folder of their results."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(training.RECIPES, "mst-digits", SMALL)
+    monkeypatch.setitem(teach.RECIPES, "mst-digits", SMALL)
     monkeypatch.setattr(sweeps, "STUDENTS", {"mst-digits-control": TINY})
     monkeypatch.setattr(sweeps, "STEPS", (2, 4))
     monkeypatch.setattr(sweeps.measure, "__defaults__", (20, 2, None))

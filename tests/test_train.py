@@ -15,7 +15,6 @@ import torch
 from tiny import SHAPE, perceptron, pictures, tiny
 
 from mstlib import Masking, data
-from mstlib import train as training
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig, WindowAttention
 from mstlib.qcfs import QCFS
 from mstlib.train import (
@@ -27,6 +26,7 @@ from mstlib.train import (
     initialise,
     jitter,
     positive_thresholds,
+    teach,
     train,
 )
 
@@ -115,7 +115,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
 def _stop_in(monkeypatch, part, epoch):
     """Let the training break off in the middle of an epoch (1, 2, …) of a part (0 or 1)."""
-    real = training._batches
+    real = teach.batches_of
 
     def batches(recipe, seed):
         whole = real(recipe, seed)
@@ -128,7 +128,7 @@ def _stop_in(monkeypatch, part, epoch):
 
         return stopping
 
-    monkeypatch.setattr(training, "_batches", batches)
+    monkeypatch.setattr(teach, "batches_of", batches)
 
 
 @pytest.mark.parametrize("masking", [None, Masking(attention=0.25)], ids=["whole", "masked"])
@@ -153,10 +153,10 @@ def test_a_resumed_training_does_not_start_over(tmp_path):
         _stop_in(patch, 0, 2)
         with pytest.raises(KeyboardInterrupt):
             train(SMALL, state=tmp_path / "state")
-    real = training._batches
+    real = teach.batches_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            training, "_batches", lambda *a: lambda epoch: seen.append(epoch) or real(*a)(epoch)
+            teach, "batches_of", lambda *a: lambda epoch: seen.append(epoch) or real(*a)(epoch)
         )
         train(SMALL, state=tmp_path / "state")
     assert seen == [1, 2, 3]
@@ -188,7 +188,7 @@ def test_a_training_that_was_killed_ends_at_the_same_weights(tmp_path):
     epochs = len(kept["losses"])
     assert epochs >= 1
     recipe = replace(SMALL, qcfs_epochs=10_000)
-    seen, real = [], training._batches
+    seen, real = [], teach.batches_of
 
     class Enough(Exception):
         pass
@@ -208,7 +208,7 @@ def test_a_training_that_was_killed_ends_at_the_same_weights(tmp_path):
     ends = []
     for folder in (tmp_path, tmp_path / "fresh"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "_batches", until(SMALL.relu_epochs + epochs + 2))
+            patch.setattr(teach, "batches_of", until(SMALL.relu_epochs + epochs + 2))
             with pytest.raises(Enough):
                 train(recipe, seed=1, state=folder / "state")
         ends.append(torch.load(folder / "state.QCFS.pt", weights_only=True)["model"])

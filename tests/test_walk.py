@@ -7,9 +7,9 @@ from torch import nn
 
 from mstlib import convert, simulate
 from mstlib.explorers import ArchitectureExplorer
+from mstlib.explorers.walk import walk
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.qcfs import QCFS
-from mstlib.walk import walk
 
 STEPS = 6
 
@@ -119,7 +119,7 @@ def test_tensors_of_numbers_are_averages_over_the_steps(net, images, layers):
 
 
 def test_large_tensors_are_cut_and_say_so(net, images, monkeypatch):
-    monkeypatch.setattr("mstlib.walk._COLUMNS", 10)
+    monkeypatch.setattr("mstlib.explorers.walk._COLUMNS", 10)
     cut = {e["name"]: e["tensor"] for e in walk(net, images, STEPS)}["patch_embed.proj_if"]
     assert cut["part"] == "the first 10 of 12 channels"
     assert {len(row) for row in cut["values"]} == {10}

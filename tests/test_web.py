@@ -11,9 +11,10 @@ import torch
 from tiny import perceptron, tiny
 
 import mstlib
-from mstlib import data, simulate, web
+from mstlib import data, simulate
 from mstlib.cli import main
 from mstlib.data import digits
+from mstlib.explorers import page as web
 
 LARGEST = 1.5e6  # bytes of a script
 

@@ -4,8 +4,8 @@ from tiny import perceptron, tiny
 
 import mstlib
 from mstlib import Masking
+from mstlib.analysis.products import with_products
 from mstlib.masking import set_masking
-from mstlib.products import with_products
 
 
 def masked():

@@ -14,7 +14,7 @@ import json
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+OUT = Path(__file__).resolve().parents[1] / "mstlib/studies/results/bench.json"
 # (network, images, steps)
 FULL = (
     *(("mst-digits", b, t) for b in (1, 8, 64) for t in (16, 64, 256)),
@@ -31,7 +31,10 @@ def options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "book" / "bench.json", help="the JSON file to write"
+        "--out",
+        type=Path,
+        default=OUT,
+        help="the JSON file to write",
     )
     parser.add_argument("--repeats", type=int, default=5, help="samples of each time (default 5)")
     parser.add_argument(
@@ -52,8 +55,10 @@ def main() -> None:
     # Before PyTorch and Numba are imported, which read these once. The Makefile sets 1 for tests.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(chosen.threads)
-    from benchmark import contest, machine, networks, scaling, shares
+    from benchmark import contest, networks, scaling, shares
     from benchmark.contestants import present
+
+    from mstlib.studies import machine
 
     settings = QUICK if chosen.quick else FULL
     memory = QUICK_MEMORY if chosen.quick else MEMORY

@@ -17,9 +17,9 @@ import nbformat
 from nbclient import NotebookClient
 
 from mstlib import Masking, open_model
+from mstlib.checkpoints.hub import save_model
+from mstlib.checkpoints.official import write_standin
 from mstlib.data import standins
-from mstlib.hub import save_model
-from mstlib.official import write_standin
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 CHAPTERS = ("06_full_conversion", "07_random_spike_masking", "09_energy", "10_what_it_looks_at")

@@ -92,9 +92,9 @@ def opened(
         seed: Of the masks.
     """
     from mstlib.checkpoints import open_model
+    from mstlib.checkpoints.hub import events_side
     from mstlib.data import standins
     from mstlib.data.checks import check_size
-    from mstlib.hub import events_side
     from mstlib.scale.task import Task
 
     size, side = options.size, options.side

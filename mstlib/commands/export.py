@@ -52,7 +52,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _web(options: argparse.Namespace) -> list[Path]:
-    from mstlib import web
+    from mstlib.explorers import page as web
 
     if options.double:
         raise ValueError("--double goes not with --web: pages compute in 64 bits as it is")
@@ -81,7 +81,7 @@ def _converted(name: str, double: bool) -> SpikingNetwork:
 
 def _hub(name: str, folder: Path, double: bool) -> list[Path]:
     from mstlib.checkpoints import open_model
-    from mstlib.hub import save_model
+    from mstlib.checkpoints.hub import save_model
 
     if double:
         raise ValueError("--double goes not with --hub: weights are kept as they were trained")
@@ -92,7 +92,7 @@ def _hub(name: str, folder: Path, double: bool) -> list[Path]:
 def _about(name: str) -> dict[str, object]:
     """Return what is known of a network: from the manifest, or from the folder it lies in."""
     from mstlib.checkpoints import data_set, manifest
-    from mstlib.hub import read_config
+    from mstlib.checkpoints.hub import read_config
 
     entry = manifest().get(name)
     if entry is not None:

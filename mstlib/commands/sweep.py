@@ -17,7 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "sweep",
         help="simulate a model for many mask ratios and seeds",
         description="Simulate a model on a data set for every ratio, kind of mask and seed, each "
-        "kept in --out once it is known. (`mst sweeps` trains the students of chapter 7.)",
+        "kept in --out once it is known. (`mst study students` trains the students of chapter 7.)",
     )
     command.add_argument("model", help="as for evaluate")
     command.add_argument("--data", required=True, help="as for evaluate")

@@ -1,4 +1,4 @@
-"""``mst lesions``, ``sweeps`` and ``backbones``: the long measurements that chapters show."""
+"""``mst study lesions``, ``sweeps`` and ``backbones``: the long measurements that chapters show."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _lesions(options: argparse.Namespace) -> None:
-    from mstlib.controls import run_controls
+    from mstlib.studies.lesions import run_controls
 
     run_controls(progress=True)
 
 
 def _sweeps(options: argparse.Namespace) -> None:
-    from mstlib.sweeps import TEACHERS, run_sweep, run_whole_test
+    from mstlib.studies.students import TEACHERS, run_sweep, run_whole_test
 
     for teacher in TEACHERS:
         run_sweep(teacher, progress=True)
@@ -38,6 +38,6 @@ def _sweeps(options: argparse.Namespace) -> None:
 
 
 def _backbones(options: argparse.Namespace) -> None:
-    from mstlib.backbones import run_sweep
+    from mstlib.studies.convnets import run_sweep
 
     run_sweep(progress=True)

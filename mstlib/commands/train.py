@@ -124,7 +124,7 @@ def _finish(
 
     import torch
 
-    from mstlib.hub import save_model
+    from mstlib.checkpoints.hub import save_model
     from mstlib.scale.report import report
 
     if torch.distributed.is_initialized():

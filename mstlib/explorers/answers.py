@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mstlib.analysis.operations import Trace, trace
 from mstlib.convert import SpikingNetwork
 from mstlib.masking import Masking
-from mstlib.operations import Trace, trace
 from mstlib.simulate import Run
 
 # The mask that the spikes of a layer meet, by the ends of their names.
@@ -171,7 +171,8 @@ def record(watched: Watched) -> dict[str, object]:
     Returns:
         ``logits``, a list for each step; ``emitted``, spikes of each layer at each step;
         ``delivered``, spikes that passed each mask with a ratio above 0; ``totals``, the fields of
-        `mstlib.operations.Totals`; ``additions``, synaptic operations of each layer over all steps;
+        `mstlib.analysis.operations.Totals`; ``additions``, synaptic operations of each layer over
+        all steps;
         ``spikes``, base64 of the recorded bits, ``(T, neurons)`` flattened, with those that a mask
         let pass under "LAYER delivered"; ``attention``, see `Watched`; and ``milliseconds``, which
         only a page knows.

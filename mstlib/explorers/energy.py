@@ -9,9 +9,9 @@ from typing import Any
 
 import traitlets
 
+from mstlib.analysis.operations import Totals
 from mstlib.energy import Costs, matched_bits, memory_energy
 from mstlib.explorers.base import STYLE, Explorer, Number, module, table
-from mstlib.operations import Totals
 
 ARITHMETICS = ("floats", "whole numbers")
 FORMS = ("spikes, unmasked", "spikes, masked", "numbers of b bits", "floats")
@@ -27,8 +27,8 @@ class EnergyExplorer(Explorer):
 
     Args:
         traces: ``{network: {mask ratio: counts}}``; ratios are texts such as ``"75 %"``, the first
-            of which is the unmasked network; counts are `mstlib.operations.Totals`, or the same as
-            a mapping. They are rounded to whole numbers.
+            of which is the unmasked network; counts are `mstlib.analysis.operations.Totals`, or the
+            same as a mapping. They are rounded to whole numbers.
         network: The network shown at first; by default the first.
         ratio: The mask ratio shown at first; by default the last of the network.
         steps: T, from 1 to 256.

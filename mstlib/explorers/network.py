@@ -6,20 +6,22 @@ import json
 import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
 import traitlets
 
-from mstlib import web
-from mstlib.checkpoints import WEIGHTS, manifest
+from mstlib.checkpoints import manifest
 from mstlib.convert import SpikingNetwork
+from mstlib.explorers import page as web
 from mstlib.explorers.answers import Watched, layer_names, picture, record, watch
 from mstlib.explorers.base import STATIC, STYLE, Explorer, Number, module, table
 from mstlib.masking import Masking
 from mstlib.simulate import Run
 
-CURVES = WEIGHTS / "live-curves.json"
+# Measured by `mst study curves`.
+CURVES = Path(__file__).parents[1] / "studies" / "results" / "curves.json"
 PLACES = ("attention", "mlp")
 REQUEST = (
     *("network", "picture", "drawing", "ratio", "mlp_ratio"),
@@ -36,7 +38,7 @@ class NetworkExplorer(Explorer):
 
     The view shows `answer`. In JupyterLab PyTorch computes it here, in float64, once a view is on
     the page and then whenever a setting changes; in the built book `mst_engine.js` does. Both run
-    the same network, that of `mstlib.web.network`.
+    the same network, that of `mstlib.explorers.page.network`.
 
     All settings are synced traits:
 
@@ -48,7 +50,7 @@ class NetworkExplorer(Explorer):
         network: Name of a network, one of `names`.
         picture: Number of a test picture, from 0.
         drawing: A drawn digit to show in place of the picture, 64 ink levels as in
-            `mstlib.web.drawn`; "" for none. Only for networks that read digits.
+            `mstlib.explorers.page.drawn`; "" for none. Only for networks that read digits.
         ratio: Mask ratio in the attention, 0 to 0.95.
         mlp_ratio: Mask ratio in the MLPs, 0 to 0.95.
         steps: T, 1 to 64.
@@ -56,7 +58,7 @@ class NetworkExplorer(Explorer):
         layer: Name of the spiking layer whose spikes are shown.
         block: Number of the block whose attention and activation are mapped.
         time: Step under the cursor; ``None`` is the last.
-        names: The networks to choose from: shipped ones that `mstlib.web` can run.
+        names: The networks to choose from: shipped ones that `mstlib.explorers.page` can run.
 
     Attributes:
         answer: What the view draws, see `mstlib.explorers.answers`; ``None`` until there is one.
@@ -222,8 +224,8 @@ def offered(name: str, path: Any = CURVES) -> dict[str, object]:
     """Return what a view has to know of a network before it runs.
 
     Args:
-        name: A shipped network that `mstlib.web` can run.
-        path: The stored rows of `tools/live_curves.py`.
+        name: A shipped network that `mstlib.explorers.page` can run.
+        path: The stored rows of `mst study curves`.
 
     Returns:
         ``classes`` and ``labels`` of its pictures; ``drawable``, whether it reads a digit that

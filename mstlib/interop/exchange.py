@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
-from mstlib.models.layers import OneDNNLinear
+from mstlib.engine.linear import OneDNNLinear
 from mstlib.neurons import IFNeuron
 from mstlib.simulate import Run, check_images
 

@@ -10,7 +10,7 @@ An addition for each spike and weight is then one "effective AC". What arrives a
 image, what follows a norm, a sum or a mean) makes "effective MACs", of the numbers that are not 0.
 **Not seen** are the two products of attention, Q·Kᵀ and A·V, which have no weights, and the
 softmax, norms, sums and poolings: NeuroBench counts nothing there, whatever the network spends on
-them. `mstlib.operations` counts them all.
+them. `mstlib.analysis.operations` counts them all.
 
 Only what NeuroBench's models, metrics and benchmark need has to be installed: ``pip install
 --no-deps neurobench snntorch``. Without ``--no-deps`` comes tonic, which is under the GPL.

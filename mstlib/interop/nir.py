@@ -30,8 +30,8 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib._version import __version__
+from mstlib.checkpoints.files import write_whole
 from mstlib.convert import SpikingNetwork
-from mstlib.files import write_whole
 from mstlib.interop.exchange import ExchangeError, black, check_plain
 from mstlib.masking import RandomSpikeMask
 from mstlib.models.layers import Product, Sum

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mstlib._version import __version__
+from mstlib.checkpoints.files import write_whole
 from mstlib.convert import SpikingNetwork
-from mstlib.files import write_whole
 from mstlib.interop.exchange import (
     ExchangeError,
     Outcome,

@@ -9,7 +9,7 @@ from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vgg import VGG, ConvMlp, cfgs
 from torch import nn
 
-from mstlib.models.spiking import SpikingReady, spiking
+from mstlib.models.tracing import SpikingReady, spiking
 
 FULL_WIDTH = 64  # channels of the first stage, as published
 _LARGEST_SIDE = 4096  # pixels, as of `SwinConfig`: a size may come from a stranger's file

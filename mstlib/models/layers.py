@@ -44,7 +44,7 @@ class Product(nn.Module):
 
 
 class RunningProduct(Product):
-    """A product of two spike trains that remembers earlier steps; `mstlib.products` has its kinds.
+    """A product of two spike trains that remembers earlier steps: see `mstlib.analysis.products`.
 
     It works on a chunk of time at once, as an ``IFNeuron`` does: its inputs stack the steps along
     the first axis, ``(T·B·w, ...)`` with time outermost.
@@ -134,30 +134,3 @@ class Sum(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two tensors of one shape."""
         return a + b
-
-
-class OneDNNLinear(nn.Linear):
-    """A linear layer that PyTorch's other library for matrix products computes, oneDNN.
-
-    The result is the same. On processors that are not Intel's, MKL, which PyTorch asks for its
-    linear layers, leaves half of the vector unit unused. This is the operator that `torch.compile`
-    puts in their place; where a version of PyTorch lacks it, MKL does the work.
-    """
-
-    @classmethod
-    def of(cls, linear: nn.Linear) -> OneDNNLinear:
-        """Make one that shares the weights of a linear layer."""
-        new = nn.utils.skip_init(cls, linear.in_features, linear.out_features, bias=False)
-        new.weight, new.bias = linear.weight, linear.bias
-        return new.train(linear.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(..., in)`` to ``(..., out)``."""
-        plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
-        if _ONEDNN and plain:
-            product = torch.ops.mkldnn._linear_pointwise
-            return product(x, self.weight, self.bias, "none", [], "")
-        return super().forward(x)
-
-
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mstlib.checkpoints.state_dicts import fingerprint
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
 from mstlib.qcfs import QCFS
@@ -32,7 +33,6 @@ from mstlib.scale.norms import shared
 from mstlib.scale.recipe import RecipeError, ScaleRecipe
 from mstlib.scale.setting import Setting
 from mstlib.scale.start import measure_statistics, start, swin_weights
-from mstlib.state_dicts import fingerprint
 from mstlib.train import Attention, divergence, initialise, positive_thresholds
 
 if TYPE_CHECKING:

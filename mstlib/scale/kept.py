@@ -13,13 +13,13 @@ from pathlib import Path
 
 from torch import nn
 
+from mstlib.checkpoints.files import write_new
+from mstlib.checkpoints.state_dicts import fingerprint
 from mstlib.data import standins
-from mstlib.files import write_new
 from mstlib.scale.batches import Source
 from mstlib.scale.differences import differences
 from mstlib.scale.tally import Tally
 from mstlib.scale.task import Task
-from mstlib.state_dicts import fingerprint
 
 BLOCK = 16  # images: as many as the engine simulates at once
 _TASK = "evaluation.json"

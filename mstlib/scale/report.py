@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mstlib.checkpoints.files import write_whole
 from mstlib.convert import convert
-from mstlib.files import write_whole
-from mstlib.lesions import LESIONS, lesion
 from mstlib.masking import Masking, set_masking
+from mstlib.models.lesions import LESIONS, lesion
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.scale.batches import examples, open_source
 from mstlib.scale.metrics import read_metrics

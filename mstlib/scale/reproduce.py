@@ -16,16 +16,16 @@ from pathlib import Path
 from torch import nn
 
 from mstlib.checkpoints import open_model
+from mstlib.checkpoints.files import write_whole
+from mstlib.checkpoints.hub import events_side, read_config
+from mstlib.checkpoints.state_dicts import CheckpointError
 from mstlib.data import standins
 from mstlib.data.folders import DataNotFound
 from mstlib.energy import power
-from mstlib.files import write_whole
-from mstlib.hub import events_side, read_config
 from mstlib.masking import Masking
 from mstlib.scale.evaluate import correct, evaluate
 from mstlib.scale.tally import Tally
 from mstlib.scale.task import Task
-from mstlib.state_dicts import CheckpointError
 
 BLOCKS = 12  # of Swin-T, which Fig. 6 masks one after another
 RATIOS = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mstlib.checkpoints.state_dicts import CheckpointError, read_safetensors
 from mstlib.models.layers import TokenNorm
 from mstlib.models.swin import MaskedSpikingTransformer
-from mstlib.state_dicts import CheckpointError, read_safetensors
 
 NAME = "swin_tiny_patch4_window7_224.ms_in1k"
 

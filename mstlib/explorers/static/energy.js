@@ -13,14 +13,14 @@
   // mstlib.energy.matched_bits
   const bitsFor = (steps) => Math.floor(Math.log2(steps)) + 1;
 
-  // mstlib.operations.Totals.energy, in microjoules, by part
+  // mstlib.analysis.operations.Totals.energy, in microjoules, by part
   function ofSpikes(c, steps, cost) {
     return [
       c.macs * cost.mac, c.adds * cost.ac, c.fetches * cost.weight, 2 * c.neurons * cost.word, c.delivered * cost.word,
     ].map((picojoules) => 1e-6 * steps * picojoules);
   }
 
-  // mstlib.operations.Totals.energy_of_numbers, in microjoules, by part
+  // mstlib.analysis.operations.Totals.energy_of_numbers, in microjoules, by part
   function ofNumbers(c, bits, cost) {
     return [
       (c.dense + c.entry_macs) * cost.mac, c.entry_adds * cost.ac, c.dense * cost.weight, 0,

@@ -8,7 +8,7 @@
 //   const run = network.run({ pixels, steps: 32, masking: { attention: 0.5, mlp: 0 }, seed: 0 });
 //   run.logits;  run.emitted;  run.additions;
 //
-// All numbers are float64, as JavaScript's are. `mstlib.web.network` gives the same network to
+// All numbers are float64, as JavaScript's are. `mstlib.explorers.page.network` gives the same network to
 // PyTorch; the tests compare both to the last spike. "Eq." are the equations of the paper.
 //
 // The whole engine is one function, so that its text can be handed to a worker of a page that was
@@ -650,7 +650,7 @@
         return Object.fromEntries(patches ? [[patches.name, patches.additions], ...counted] : counted);
       }
 
-      // The counts of mstlib.operations.Totals: of an average step.
+      // The counts of mstlib.analysis.operations.Totals: of an average step.
       get totals() {
         const { network, taken } = this, sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
         const softmaxed = network.config.attention === "softmax";

@@ -3,7 +3,7 @@
 (function (root) {
   "use strict";
   const shared = (root.mstExplorers = root.mstExplorers || { views: {}, lastId: 0 });
-  const FORGETTING = Math.exp(-0.5); // γ = 0.5 for each step, as in mstlib.saliency
+  const FORGETTING = Math.exp(-0.5); // γ = 0.5 for each step, as in mstlib.analysis.saliency
   const MULTIPLY = 4.6, ADD = 0.9; // picojoules, 45 nm, 32 bits: as in mstlib.energy
 
   // Bytes from base64.

@@ -1,0 +1,1 @@
+"""What a spiking network does: its errors, its operations, its signals, what it looks at."""

@@ -1,0 +1,1 @@
+"""Where the book measures: each study one file, one place for its results."""

@@ -1,0 +1,29 @@
+"""Train a network with QCFS activations, and a masked one from it."""
+
+from mstlib.train.fit import Loss, accuracy, fit
+from mstlib.train.images import Batches, jitter
+from mstlib.train.penalties import Attention, Wake, divergence
+from mstlib.train.recipes import RECIPES, STUDENTS, Distillation, Recipe
+from mstlib.train.teach import distil, initialise, train
+from mstlib.train.thresholds import Positive, calibrate, positive_thresholds
+
+__all__ = [
+    "RECIPES",
+    "STUDENTS",
+    "Attention",
+    "Batches",
+    "Distillation",
+    "Loss",
+    "Positive",
+    "Recipe",
+    "Wake",
+    "accuracy",
+    "calibrate",
+    "distil",
+    "divergence",
+    "fit",
+    "initialise",
+    "jitter",
+    "positive_thresholds",
+    "train",
+]
