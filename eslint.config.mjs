@@ -13,7 +13,7 @@ const tidy = {
 };
 
 export default [
-  { ignores: ["_build/", ".*/", "book/_static/mathjax/", "tests/vendor/", "mstlib/explorers/static/models/"] },
+  { ignores: ["_build/", ".*/", "book/_static/mathjax/", "tests/helpers/vendor/", "mstlib/explorers/static/models/"] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   {

@@ -1,4 +1,4 @@
-// The engine beside golden intermediates of PyTorch (tests/engine_golden.py), and its rules by hand.
+// The engine beside golden intermediates of PyTorch (tests/helpers/engine_golden.py), and its rules by hand.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
