@@ -7,11 +7,13 @@ It is there to be read, to test `mstlib.simulate` against, and for ``make bench`
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
+from mstlib.models.watching import watching
 from mstlib.qcfs import QCFS
 from mstlib.simulate import Run, check_images
 
@@ -95,22 +97,17 @@ def run_plain(
     by_neuron = {name: torch.zeros((), dtype=torch.long) for name in neurons if count}
     by_step: dict[str, list[Tensor]] = {name: [] for name in by_neuron}
 
-    def note(name: str, output: Tensor) -> None:
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         spikes = output.sign().reshape(len(images), -1).sum(0).long()
         by_neuron[name] = by_neuron[name] + spikes
         by_step[name].append(spikes.sum())
 
-    handles = [
-        neurons[name].register_forward_hook(lambda m, x, output, name=name: note(name, output))
-        for name in by_neuron
-    ]
     logits = []
-    for t in range(steps):
-        for mask in masks.values():
-            mask.begin(range(t, t + 1), range(len(images)))
-        logits.append(net(images))  # the same image at every step
-    for handle in handles:
-        handle.remove()
+    with watching({neurons[name]: partial(note, name) for name in by_neuron}):
+        for t in range(steps):
+            for mask in masks.values():
+                mask.begin(range(t, t + 1), range(len(images)))
+            logits.append(net(images))  # the same image at every step
     stacked = {name: torch.stack(counts) for name, counts in by_step.items()}
     delivered = {name: int(mask.delivered) for name, mask in masks.items() if mask.ratio > 0}
     return Run(torch.stack(logits), by_neuron, stacked, delivered, {}, masking, seed)

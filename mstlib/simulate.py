@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from mstlib.early_exit import Confidence
 from mstlib.energy import power
 from mstlib.engine.workers import is_watched, keep_freed_memory, side_by_side
 from mstlib.masking import Masking, set_masking
+from mstlib.models.watching import watching
+from mstlib.neurons import IFNeuron
 
 # Pixels (times images, times steps) of a chunk, and images of a batch: the quickest we measured.
 # With more, the activations leave the processor's cache; with fewer, calls cost more than work.
@@ -238,16 +241,12 @@ def _simulate_batch(
     logits: Tensor | None = None
     spikes: dict[str, Tensor] = {}
     seen: dict[str, Tensor] = {}
-    handles = [
-        snn.neurons[name].register_forward_hook(
-            lambda m, _, out, name=name: seen.update(
-                {name: (out != 0).view(m.steps, m.images, -1).cpu()}
-            )
-        )
-        for name in record
-    ]
+
+    def note(name: str, neuron: IFNeuron, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = (output != 0).view(neuron.steps, neuron.images, -1).cpu()
+
     snn.reset()
-    try:
+    with watching({snn.neurons[name]: partial(note, name) for name in record}):
         for now in _chunks(steps, chunk, until):
             shown = x if x.ndim == 4 else x[:, [t * x.shape[1] // steps for t in now]]
             these = snn.advance(shown, now, which.tolist())
@@ -266,9 +265,6 @@ def _simulate_batch(
                 snn.keep(~stopped)
                 if len(running) == 0:
                     break
-    finally:
-        for handle in handles:
-            handle.remove()
     return Run(
         logits,
         {name: neuron.counts.long() for name, neuron in snn.neurons.items()},

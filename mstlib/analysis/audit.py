@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
 from mstlib.masking import RandomSpikeMask
+from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
 
 
@@ -66,21 +68,15 @@ def audit(snn: SpikingNetwork, images: Tensor | None = None, steps: int = 16) ->
     images = images.to(next(iter(snn.neurons.values())).threshold)
     edges = Audit()
 
-    def watch(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            for operand, x in enumerate(inputs):
-                shape = tuple(x.shape[1:])
-                edges.append(Edge(name, operand, signal_kind(x), shape))
+    def watch(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        for operand, x in enumerate(inputs):
+            edges.append(Edge(name, operand, signal_kind(x), tuple(x.shape[1:])))
 
-        return hook
-
-    handles = [m.register_forward_pre_hook(watch(name)) for name, m in _watched(snn.net)]
+    snn.reset()
     try:
-        snn.reset()
-        snn.advance(images, range(steps), range(len(images)))
+        with watching({m: partial(watch, name) for name, m in _watched(snn.net)}, before=True):
+            snn.advance(images, range(steps), range(len(images)))
     finally:
-        for handle in handles:
-            handle.remove()
         snn.reset()
     return edges
 

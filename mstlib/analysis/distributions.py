@@ -7,12 +7,14 @@ what an activation is to be compared with.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mstlib.analysis.ledger import averages
 from mstlib.convert import SpikingNetwork
+from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -30,19 +32,12 @@ def activations(ann: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """
     seen: dict[str, Tensor] = {}
 
-    def keep(name: str) -> object:
-        def hook(node: QCFS, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = (output.double() / node.threshold.double()).flatten()
+    def keep(name: str, node: QCFS, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = (output.double() / node.threshold.double()).flatten()
 
-        return hook
-
-    nodes = [(n, m) for n, m in ann.named_modules() if isinstance(m, QCFS)]
-    handles = [module.register_forward_hook(keep(name)) for name, module in nodes]
-    try:
+    nodes = {m: partial(keep, name) for name, m in ann.named_modules() if isinstance(m, QCFS)}
+    with watching(nodes):
         ann(images.to(next(ann.parameters())))
-    finally:
-        for handle in handles:
-            handle.remove()
     return seen
 
 

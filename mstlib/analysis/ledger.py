@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -25,6 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mstlib.convert import SpikingNetwork
 from mstlib.models.layers import Product, ReadoutNorm, SpikeSoftmax
+from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS, qcfs
 from mstlib.simulate import Run, check_images, simulate
@@ -178,18 +180,14 @@ def drift(
         raise ValueError("the two networks do not have the same spiking layers")
     activations: dict[str, list[Tensor]] = {name: [] for name in ("", *names)}
     modules = dict(ann.named_modules())
-    handles = [
-        modules[name].register_forward_hook(lambda m, _, out, kept=kept: kept.append(out))
-        for name, kept in activations.items()
-    ]
+
+    def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        activations[name].append(output)
+
     squares: dict[tuple[int, str, str], list[float]] = {}
-    try:
-        with torch.no_grad():
-            for batch in images.split(batch_size):
-                ann(batch.to(next(ann.parameters())))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), watching({modules[name]: partial(keep, name) for name in activations}):
+        for batch in images.split(batch_size):
+            ann(batch.to(next(ann.parameters())))
     read = {taken: dict.fromkeys(activations, 0) for taken in _checked(steps)}
     watched = (IFNeuron, type(snn.net))
     for taken, name, _, means in averages(snn, images, steps, batch_size, chunk, watched):
@@ -242,17 +240,15 @@ def repair(
         owed = sum(error for cause, error, _ in _gaps(module, means, steps) if cause in causes)
         return output if isinstance(owed, int) else _shift(output, -owed, steps)
 
-    handles = [module.register_forward_hook(take_back) for _, module in _lossy(snn)]
     softmaxes = [module for module in snn.modules() if isinstance(module, SpikeSoftmax)]
     try:
         for softmax in softmaxes:
             softmax.binary = False  # what is taken back from a score moves it off 0 and θ
-        return simulate(snn, images, steps, batch_size=batch_size, chunk=steps)
+        with watching({module: take_back for _, module in _lossy(snn)}):
+            return simulate(snn, images, steps, batch_size=batch_size, chunk=steps)
     finally:
         for softmax in softmaxes:
             softmax.binary = True
-        for handle in handles:
-            handle.remove()
 
 
 def _shift(x: Tensor, constant: Tensor, steps: int) -> Tensor:
@@ -294,8 +290,7 @@ def _lossy(snn: SpikingNetwork) -> Iterator[tuple[str, nn.Module]]:
 class _Sums:
     """A forward hook that adds up, over time, what enters and what leaves one layer."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.handle = module.register_forward_hook(self)
+    def __init__(self) -> None:
         self.totals: list[Tensor | int] = []
 
     def begin(self, steps: int) -> None:
@@ -341,20 +336,20 @@ def averages(
     for first in range(0, len(images), batch_size):
         x = images[first : first + batch_size]
         which = range(first, first + len(x))
-        sums = [_Sums(module) for _, module in watched]
+        sums = {module: _Sums() for _, module in watched}
         snn.reset()
         try:
-            for last, taken in pairwise((0, *steps)):
-                for t in range(last, taken, chunk):
-                    now = range(t, min(t + chunk, taken))
-                    for each in sums:
-                        each.begin(len(now))
-                    snn.advance(x, now, which)
-                for (name, module), each in zip(watched, sums, strict=True):
-                    yield taken, name, module, [total / taken for total in each.totals]
+            with watching(sums):
+                for last, taken in pairwise((0, *steps)):
+                    for t in range(last, taken, chunk):
+                        now = range(t, min(t + chunk, taken))
+                        for each in sums.values():
+                            each.begin(len(now))
+                        snn.advance(x, now, which)
+                    for name, module in watched:
+                        means = [total / taken for total in sums[module].totals]
+                        yield taken, name, module, means
         finally:
-            for each in sums:
-                each.handle.remove()
             snn.reset()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
+from mstlib.models.watching import watching
 from mstlib.simulate import Run
 
 GAMMA = 0.5  # per time step
@@ -166,11 +167,8 @@ def activation(ann: nn.Module, images: Tensor, layer: str) -> Tensor:
     if layer not in modules:
         raise ValueError(f"no layer {layer!r} in this network")
     seen = []
-    handle = modules[layer].register_forward_hook(lambda m, inputs, out: seen.append(out))
-    try:
+    with watching({modules[layer]: lambda m, inputs, out: seen.append(out)}):
         ann(images)
-    finally:
-        handle.remove()
     return seen[0].unflatten(1, (side, side))
 
 

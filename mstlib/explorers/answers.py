@@ -7,9 +7,8 @@ packed eight to a byte and written as base64.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from mstlib.analysis.operations import Trace, trace
 from mstlib.convert import SpikingNetwork
 from mstlib.masking import Masking
+from mstlib.models.watching import watching
 from mstlib.simulate import Run
 
 # The mask that the spikes of a layer meet, by the ends of their names.
@@ -130,19 +130,15 @@ def watch(
     def note_weights(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         weights.append(inputs[0].mean((1, 2)))  # (T·w, heads, N, N) to (T·w, N)
 
-    def note_shape(layer: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            shape = list(output.unflatten(0, (module.steps, -1)).shape[1:])
-            shapes[layer] = shape if ".attn." in layer else shape[1:]  # windows come first there
-
-        return hook
+    def note_shape(layer: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        shape = list(output.unflatten(0, (module.steps, -1)).shape[1:])
+        shapes[layer] = shape if ".attn." in layer else shape[1:]  # windows come first there
 
     modules = dict(snn.net.named_modules())
-    hooks = [modules[f"{name}.attn.mix"].register_forward_pre_hook(note_weights)]
-    hooks += [neuron.register_forward_hook(note_shape(n)) for n, neuron in snn.neurons.items()]
+    hooks = {neuron: partial(note_shape, n) for n, neuron in snn.neurons.items()}
     if mask is not None:
-        hooks.append(modules[mask].register_forward_hook(note_passed))
-    with _removed(hooks):
+        hooks[modules[mask]] = note_passed
+    with watching(hooks), watching({modules[f"{name}.attn.mix"]: note_weights}, before=True):
         record = {layer, f"{name}.mlp.fc2_if"}
         traced = trace(snn, image, steps, masking, seed, record=sorted(record))
     attention = torch.cat(weights).view(steps, -1)
@@ -153,16 +149,6 @@ def watch(
         attention if back is None else attention[:, back],
         {layer: shapes[layer] for layer in snn.neurons},
     )
-
-
-@contextmanager
-def _removed(hooks: list[object]) -> Iterator[None]:
-    """Remove hooks when the block ends."""
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def record(watched: Watched) -> dict[str, object]:

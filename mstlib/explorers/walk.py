@@ -6,6 +6,7 @@ The result is what `mstlib.explorers.ArchitectureExplorer` draws.
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mstlib.analysis.audit import signal_kind
 from mstlib.convert import SpikingNetwork, convert
 from mstlib.models.layers import Product, ReadoutNorm, Sum
+from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
 from mstlib.simulate import simulate
 
@@ -169,34 +171,28 @@ def walk(model: nn.Module, images: Tensor, steps: int = 32) -> list[dict[str, ob
     layers: list[dict[str, object]] = []
     rows = steps * len(images)
 
-    def watch(name: str, kind: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            windows, *shape = len(output) // rows, *output.shape[1:]
-            layers.append(
-                {
-                    "name": name,
-                    "kind": _kind_here(name, kind),
-                    "shape": [windows, *shape] if windows > 1 else shape,
-                    "signal": signal_kind(output),
-                    "tensor": _table(name, _kind_here(name, kind), output, steps, len(images)),
-                    **_place(name),
-                    **_words(name, masked=bool(snn.masks)),
-                }
-            )
+    def note(name: str, kind: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        windows, *shape = len(output) // rows, *output.shape[1:]
+        layers.append(
+            {
+                "name": name,
+                "kind": kind,
+                "shape": [windows, *shape] if windows > 1 else shape,
+                "signal": signal_kind(output),
+                "tensor": _table(name, kind, output, steps, len(images)),
+                **_place(name),
+                **_words(name, masked=bool(snn.masks)),
+            }
+        )
 
-        return hook
-
-    handles = [
-        module.register_forward_hook(watch(name, kind))
+    hooks = {
+        module: partial(note, name, _kind_here(name, kind))
         for name, module in snn.net.named_modules()
         for types, kind in _KINDS
         if isinstance(module, types)
-    ]
-    try:
+    }
+    with watching(hooks):
         run = simulate(snn, images, steps, batch_size=len(images), chunk=steps)
-    finally:
-        for handle in handles:
-            handle.remove()
     rates = run.firing_rates
     return [e | {"rate": rates[e["name"]]} if e["name"] in rates else e for e in layers]
 

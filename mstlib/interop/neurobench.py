@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ from mstlib.interop.exchange import (
     rebuild,
 )
 from mstlib.models.layers import Product
+from mstlib.models.watching import watching
 from mstlib.neurons import if_step
 
 if TYPE_CHECKING:
@@ -143,36 +145,29 @@ class BinaryNetwork(nn.Module):
         found: dict[str, set[str | None]] = {}
         random = torch.Generator().manual_seed(0)
 
-        def mark(name: str) -> object:
-            def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-                numbers = torch.rand(output.shape, generator=random, dtype=output.dtype)
-                given[name] = numbers.to(output.device)
-                return given[name]
+        def mark(name: str, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+            numbers = torch.rand(output.shape, generator=random, dtype=output.dtype)
+            given[name] = numbers.to(output.device)
+            return given[name]
 
-            return hook
+        def look(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            (x,) = inputs
+            one = x.flatten()[:1]  # quick: nearly all layers are ruled out by one number
+            straight = (
+                source
+                for source, numbers in given.items()
+                if torch.isin(one, numbers).all() and torch.isin(x, numbers).all()
+            )
+            found.setdefault(name, set()).add(next(straight, None))
 
-        def look(name: str) -> object:
-            def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-                (x,) = inputs
-                one = x.flatten()[:1]  # quick: nearly all layers are ruled out by one number
-                straight = (
-                    source
-                    for source, numbers in given.items()
-                    if torch.isin(one, numbers).all() and torch.isin(x, numbers).all()
-                )
-                found.setdefault(name, set()).add(next(straight, None))
-
-            return hook
-
-        handles = [layer.register_forward_hook(mark(n)) for n, layer in self.layers.items()]
-        for name, module in self.net.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                handles.append(module.register_forward_pre_hook(look(name)))
-        try:
+        marks = {layer: partial(mark, name) for name, layer in self.layers.items()}
+        looks = {
+            module: partial(look, name)
+            for name, module in self.net.named_modules()
+            if isinstance(module, nn.Linear | nn.Conv2d)
+        }
+        with watching(marks), watching(looks, before=True):
             self.net(image)
-        finally:
-            for handle in handles:
-                handle.remove()
         # A layer that is called twice may have two sources, and has one set of weights.
         return {n: s for n, (s, *more) in found.items() if s is not None and not more}
 

@@ -7,11 +7,14 @@ emit the same spikes, each of them.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.exchange import ExchangeError, Layer, Outcome, check_shown, frame, rebuild
+from mstlib.models.watching import watching
 
 
 def to_spikingjelly(snn: SpikingNetwork) -> nn.Module:
@@ -62,18 +65,13 @@ def run_spikingjelly(net: nn.Module, images: Tensor, steps: int) -> Outcome:
     images = images.to(next(iter(layers.values())).threshold)
     counts = dict.fromkeys(layers, 0)
 
-    def counting(name: str) -> object:
-        def hook(module: nn.Module, inputs: object, spikes: Tensor) -> None:
-            counts[name] += int(spikes.sum(dtype=torch.float64))
+    def note(name: str, module: nn.Module, inputs: object, spikes: Tensor) -> None:
+        counts[name] += int(spikes.sum(dtype=torch.float64))
 
-        return hook
-
-    handles = [layer.node.register_forward_hook(counting(name)) for name, layer in layers.items()]
     functional.reset_net(net)
     try:
-        logits = torch.stack([net(frame(images, t, steps)) for t in range(steps)])
+        with watching({layer.node: partial(note, name) for name, layer in layers.items()}):
+            logits = torch.stack([net(frame(images, t, steps)) for t in range(steps)])
     finally:
-        for handle in handles:
-            handle.remove()
         functional.reset_net(net)
     return Outcome(logits, counts)

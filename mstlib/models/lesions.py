@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from mstlib.models.watching import watching
+
 # The layer whose output becomes zero, by the last piece of its name.
 LESIONS = {
     "branch": "attn",  # the attention adds nothing to the residual stream
@@ -35,12 +37,8 @@ def lesion(model: nn.Module, kind: str | None) -> Iterator[None]:
     layers = [m for n, m in model.named_modules() if kind and n.split(".")[-1] == LESIONS[kind]]
     if kind is not None and not layers:
         raise ValueError(f"this network has no layer {LESIONS[kind]!r} to silence")
-    handles = [layer.register_forward_hook(_zero) for layer in layers]
-    try:
+    with watching(dict.fromkeys(layers, _zero)):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _zero(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

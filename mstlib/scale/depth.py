@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mstlib.models.layers import Sum
 from mstlib.models.swin import MaskedSpikingTransformer
+from mstlib.models.watching import watching
 
 
 @contextmanager
@@ -24,17 +25,14 @@ def stochastic_depth(model: MaskedSpikingTransformer, probability: float) -> Ite
             in the first. A branch that is not skipped is scaled up, so that the mean stays.
     """
     last = max(1, len(model.blocks) - 1)
-    handles = [
-        sum_.register_forward_pre_hook(_skipping(probability * i / last))
+    skipping = {
+        sum_: _skipping(probability * i / last)
         for i, block in enumerate(model.blocks)
         for sum_ in (block.sum1, block.sum2)
         if i and probability
-    ]
-    try:
+    }
+    with watching(skipping, before=True):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _skipping(probability: float) -> Callable[[Sum, tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:

@@ -33,7 +33,7 @@ from mstlib.scale.norms import shared
 from mstlib.scale.recipe import RecipeError, ScaleRecipe
 from mstlib.scale.setting import Setting
 from mstlib.scale.start import measure_statistics, start, swin_weights
-from mstlib.train import Attention, divergence, initialise, positive_thresholds
+from mstlib.train import distillation, initialise, positive_thresholds
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -103,8 +103,8 @@ def distil(
 ) -> MaskedSpikingTransformer:
     """Train a masked copy of a network to answer as the network itself does (§4.3).
 
-    The loss is that of `mstlib.train.distil`. Each image of an update has its own masks, whichever
-    process works on it.
+    The loss is that of `mstlib.train.distillation`. Each image of an update has its own masks,
+    whichever process works on it.
 
     Args:
         recipe: What to do.
@@ -132,28 +132,15 @@ def distil(
             if isinstance(node, QCFS):
                 node.spread = recipe.qcfs.spread
         set_masking(student, masking, setting.seed)
-        watch = Attention(teacher, student, how.draws) if how.content else None
-
-        def loss(student: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-            with torch.no_grad(), training.engine.autocast():
-                wanted = teacher(images)
-            answers = student(images.repeat(how.draws, 1, 1, 1))
-            answer = answers.view(how.draws, len(images), -1).mean(0)
-            right = nn.functional.cross_entropy(answer, targets)
-            alike = divergence(answer, wanted.to(answer.dtype), how.temperature)
-            value = (1 - how.share) * right + how.share * alike
-            return value if watch is None else value + how.content * watch.collect()
-
         epochs = recipe.relu.epochs + recipe.qcfs.epochs  # other images than the teacher's
-        phase = Phase("distil", training.updates(how.epochs), how.rate, epochs, loss)
         with (
+            distillation(teacher, student, how, autocast=training.engine.autocast) as loss,
             shared(student),
             stochastic_depth(student, recipe.stochastic_depth),
             positive_thresholds(student, recipe.qcfs.score_cap),
         ):
+            phase = Phase("distil", training.updates(how.epochs), how.rate, epochs, loss)
             training.run(student, phase, metrics)
-        if watch is not None:
-            watch.remove()
     set_masking(student, None)
     student.trained_masking = masking or None
     return _finished(student)

@@ -12,7 +12,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from mstlib.train import Wake, calibrate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from accelerate.optimizer import AcceleratedOptimizer
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]  # of the network, images and targets
 
@@ -127,19 +128,15 @@ class Training:
             model.load_state_dict(saved["model"])
         if not phase.updates:
             return
-        model.to(engine.device)  # before the optimiser, whose state follows its parameters
-        optimiser = optimise.optimiser(model, recipe, phase.rate)
-        schedule = optimise.schedule(optimiser, recipe, phase.rate, phase.updates)
-        if saved and saved["optimiser"] is not None:
-            optimiser.load_state_dict(saved["optimiser"])
-        wrapped, prepared = engine.prepare(model, optimiser)
-        if saved and engine.scaler is not None and saved["scaler"]:
-            engine.scaler.load_state_dict(saved["scaler"])
         todo = range(saved["update"] if saved else 0, phase.updates)
-        parts = load(self.source, self.plan, todo, phase.first_epoch, recipe.batch.workers)
-        penalty = Wake(model) if recipe.qcfs.wake else None
-        kept = time.monotonic()
-        with closing(parts), _bar(phase, todo.start, self.main and self.setting.progress) as bar:
+        first, workers = phase.first_epoch, recipe.batch.workers
+        with (
+            self._prepared(model, phase, saved) as (optimiser, schedule, wrapped, prepared),
+            closing(load(self.source, self.plan, todo, first, workers)) as parts,
+            _bar(phase, todo.start, self.main and self.setting.progress) as bar,
+            Wake(model) if recipe.qcfs.wake else nullcontext() as penalty,
+        ):
+            kept = time.monotonic()
             for update in todo:
                 began = time.monotonic()
                 schedule.step_update(update)
@@ -158,12 +155,9 @@ class Training:
                     "loss": loss,
                     "rate": optimiser.param_groups[0]["lr"],
                     "gradient": float(norm),
+                    **self._measured(model, phase, ends),
+                    "seconds": round(time.monotonic() - began, 3),
                 }
-                if phase.name != "relu":
-                    row["threshold"] = float(_thresholds(model).mean())
-                if ends:
-                    row["accuracy"] = self._watch(model)
-                row["seconds"] = round(time.monotonic() - began, 3)
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
                 if metrics is None:
@@ -174,13 +168,36 @@ class Training:
                 if ends or waited or (keep.updates and done % keep.updates == 0):
                     self.keep(model, phase.name, done, metrics, optimiser)
                     kept = time.monotonic()
-        if penalty is not None:
-            penalty.remove()
+        model.eval()
+
+    @contextmanager
+    def _prepared(
+        self, model: nn.Module, phase: Phase, saved: dict[str, Any] | None
+    ) -> Iterator[tuple[torch.optim.Optimizer, Any, nn.Module, AcceleratedOptimizer]]:
+        """Make a phase's optimiser and schedule, and let the engine wrap network and optimiser."""
+        engine, recipe = self.engine, self.recipe
+        model.to(engine.device)  # before the optimiser, whose state follows its parameters
+        optimiser = optimise.optimiser(model, recipe, phase.rate)
+        schedule = optimise.schedule(optimiser, recipe, phase.rate, phase.updates)
+        if saved and saved["optimiser"] is not None:
+            optimiser.load_state_dict(saved["optimiser"])
+        wrapped, prepared = engine.prepare(model, optimiser)
+        if saved and engine.scaler is not None and saved["scaler"]:
+            engine.scaler.load_state_dict(saved["scaler"])
+        yield optimiser, schedule, wrapped, prepared
         engine.unwrap_model(wrapped, keep_fp32_wrapper=False)
         # Unwrapped, yet still marked: the next phase would be left without its precision.
         model.__dict__.pop("_is_accelerate_prepared", None)
         engine.free_memory()
-        model.eval()
+
+    def _measured(self, model: nn.Module, phase: Phase, ends: bool) -> dict[str, float]:
+        """Measure what an update came to; at the end of an epoch, the accuracy too."""
+        row = {}
+        if phase.name != "relu":
+            row["threshold"] = float(_thresholds(model).mean())
+        if ends:
+            row["accuracy"] = self._watch(model)
+        return row
 
     def calibrate(self, model: nn.Module, images: Tensor, phase: Phase) -> None:
         """Turn a network that was trained in a phase into QCFS (see `mstlib.train.calibrate`)."""

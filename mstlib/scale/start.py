@@ -161,11 +161,13 @@ def measure_statistics(model: nn.Module, images: Tensor) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over what it sees
-    model.train()
-    model(images)
-    model.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        model.train()
+        model(images)
+    finally:
+        model.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _merges_at_the_end(weights: dict[str, Tensor]) -> bool:

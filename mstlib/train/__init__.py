@@ -2,7 +2,7 @@
 
 from mstlib.train.fit import Loss, accuracy, fit
 from mstlib.train.images import Batches, jitter
-from mstlib.train.penalties import Attention, Wake, divergence
+from mstlib.train.penalties import Attention, Wake, distillation, divergence
 from mstlib.train.recipes import RECIPES, STUDENTS, Distillation, Recipe
 from mstlib.train.teach import distil, initialise, train
 from mstlib.train.thresholds import Positive, calibrate, positive_thresholds
@@ -20,6 +20,7 @@ __all__ = [
     "accuracy",
     "calibrate",
     "distil",
+    "distillation",
     "divergence",
     "fit",
     "initialise",

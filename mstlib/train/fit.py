@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,55 +53,34 @@ def fit(
     Returns:
         The mean loss of each epoch.
     """
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=epochs * batches_an_epoch
-    )
-    losses: list[float] = []
+    optimiser = _optimiser(model, rate, weight_decay)
+    steps = epochs * batches_an_epoch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     path = None if state is None else part_file(state, part)
-    loaded = _load_state(path)
-    if loaded is not None:
-        model.load_state_dict(loaded["model"])
-        optimiser.load_state_dict(loaded["optimiser"])
-        schedule.load_state_dict(loaded["schedule"])
-        losses = loaded["losses"]
-        torch.set_rng_state(loaded["random"])
+    moving = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    losses = _resume(path, moving)
     cross_entropy = nn.CrossEntropyLoss(label_smoothing=smoothing)
     loss_of = loss or (lambda images, labels: cross_entropy(model(images), labels))
-    penalty = Wake(model) if wake > 0 else None
     masks = [m for m in model.modules() if isinstance(m, RandomSpikeMask)]
-    for epoch in range(len(losses), epochs):
-        model.train()
-        for mask in masks:  # a mask counts its calls as steps; a resumed one has not made them
-            mask.begin(range(epoch * batches_an_epoch, epoch * batches_an_epoch + 1), range(0))
-        total = 0.0
-        label = f"{part} epoch {epoch + 1}/{epochs}"
-        for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
-            value = loss_of(images, labels)
-            if penalty is not None:
-                value = value + wake * penalty.collect()
-            optimiser.zero_grad()
-            value.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += float(value.detach())
-        losses.append(total / batches_an_epoch)
-        _save_state(
-            path,
-            {
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "schedule": schedule.state_dict(),
-                "losses": losses,
-                "random": torch.get_rng_state(),  # QCFS's spread draws from it
-            },
-        )
-    if penalty is not None:
-        penalty.remove()
+    with Wake(model) if wake > 0 else nullcontext() as penalty:
+        for epoch in range(len(losses), epochs):
+            model.train()
+            for mask in masks:  # a mask counts its calls as steps; a resumed one has not made them
+                mask.begin(range(epoch * batches_an_epoch, epoch * batches_an_epoch + 1), range(0))
+            total = 0.0
+            label = f"{part} epoch {epoch + 1}/{epochs}"
+            for images, labels in _bar(batches(epoch), batches_an_epoch, label, progress):
+                value = loss_of(images, labels)
+                if penalty is not None:
+                    value = value + wake * penalty.collect()
+                optimiser.zero_grad()
+                value.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
+                total += float(value.detach())
+            losses.append(total / batches_an_epoch)
+            _keep(path, moving, losses)
     model.eval()
     return losses
 
@@ -120,6 +101,14 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int =
     return right / len(labels)
 
 
+def _optimiser(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW, with its weight decay on matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
+
+
 def _bar(batches: Iterable, size: int, label: str, show: bool) -> Iterable:
     if not show:
         return batches
@@ -128,19 +117,27 @@ def _bar(batches: Iterable, size: int, label: str, show: bool) -> Iterable:
     return tqdm(batches, label, size, leave=False)
 
 
-def _save_state(path: Path | None, state: dict) -> None:
-    """Write a state file whole or not at all."""
+def _keep(path: Path | None, moving: dict[str, Any], losses: list[float]) -> None:
+    """Write the state of one part of a training, whole or not at all."""
     if path is None:
         return
+    state = {name: each.state_dict() for name, each in moving.items()}
+    state |= {"losses": losses, "random": torch.get_rng_state()}  # QCFS's spread draws from it
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
-def _load_state(path: Path | None) -> dict | None:
-    """Read the state of one part of a training, if there is one."""
-    return None if path is None or not path.exists() else torch.load(path, weights_only=True)
+def _resume(path: Path | None, moving: dict[str, Any]) -> list[float]:
+    """Go back to the state of one part of a training, if there is one; return its losses."""
+    if path is None or not path.exists():
+        return []
+    state = torch.load(path, weights_only=True)
+    for name, each in moving.items():
+        each.load_state_dict(state[name])
+    torch.set_rng_state(state["random"])
+    return state["losses"]
 
 
 def part_file(state: Path, part: str) -> Path:

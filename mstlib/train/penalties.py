@@ -1,15 +1,38 @@
-"""Penalties that keep attention alive: silent neurons, and attention unlike the teacher's."""
+"""What is added to a loss: for silent neurons, and for answers unlike the teacher's."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from mstlib.models.swin import WindowAttention
+from mstlib.models.watching import watching
 from mstlib.qcfs import QCFS
+from mstlib.train.recipes import Distillation
 
 
-class Wake:
+class _Penalty(AbstractContextManager):
+    """What hooks make of each batch while a ``with`` block runs."""
+
+    def __init__(
+        self, hooks: Mapping[nn.Module, Callable[..., None]], *, before: bool = False
+    ) -> None:
+        self.terms: list[Tensor] = []
+        self._watching = watching(hooks, before=before)
+
+    def __enter__(self) -> Self:
+        self._watching.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._watching.__exit__(*failure)
+
+
+class Wake(_Penalty):
     """A penalty on attention neurons that no image of a batch brings near a spike.
 
     A neuron whose input is below zero for every image is lost: its gradient is zero too. The
@@ -17,17 +40,17 @@ class Wake:
     it to a tenth of its threshold, which is little enough not to disturb a neuron that is at work.
 
     Args:
-        model: The network to watch, until `remove`.
+        model: The network to watch while the ``with`` block runs.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.terms: list[Tensor] = []
-        self.handles = [
-            node.register_forward_pre_hook(self._watch)
+        nodes = (
+            node
             for module in model.modules()
             if isinstance(module, WindowAttention)
             for node in (module.q_if, module.k_if, module.v_if, module.proj_if)
-        ]
+        )
+        super().__init__(dict.fromkeys(nodes, self._watch), before=True)
 
     def _watch(self, node: QCFS, inputs: tuple[Tensor]) -> None:
         if node.training:
@@ -39,13 +62,8 @@ class Wake:
         terms, self.terms = self.terms, []
         return torch.stack(terms).mean() if terms else torch.zeros(())
 
-    def remove(self) -> None:
-        """Stop watching."""
-        for handle in self.handles:
-            handle.remove()
 
-
-class Attention:
+class Attention(_Penalty):
     """How far the attention of a masked student is from its teacher's, for a penalty on it.
 
     The student's weights of V, the mean of them over its draws of masks, are compared with the
@@ -71,11 +89,8 @@ class Attention:
             raise ValueError("this network has no softmax attention to keep")
         self.draws = draws
         self.wanted: list[Tensor] = []
-        self.terms: list[Tensor] = []
-        self.handles = []
-        for ours, theirs in pairs:
-            self.handles.append(ours.softmax.register_forward_hook(self._want))
-            self.handles.append(theirs.softmax.register_forward_hook(self._compare))
+        wanted = {ours.softmax: self._want for ours, _ in pairs}
+        super().__init__(wanted | {theirs.softmax: self._compare for _, theirs in pairs})
 
     def _want(self, module: nn.Module, inputs: tuple[Tensor], weights: Tensor) -> None:
         self.wanted.append(weights)
@@ -94,11 +109,6 @@ class Attention:
         terms, self.terms, self.wanted = self.terms, [], []
         return torch.stack(terms).mean()
 
-    def remove(self) -> None:
-        """Stop watching."""
-        for handle in self.handles:
-            handle.remove()
-
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return τ²·KL(teacher ‖ student) of two sets of logits, the mean over images.
@@ -110,3 +120,44 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """
     logits = (x.div(temperature).log_softmax(-1) for x in (student, teacher))
     return temperature**2 * nn.functional.kl_div(*logits, reduction="batchmean", log_target=True)
+
+
+@contextmanager
+def distillation(
+    teacher: nn.Module,
+    student: nn.Module,
+    how: Distillation,
+    smoothing: float = 0.0,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> Iterator[Callable[[nn.Module, Tensor, Tensor], Tensor]]:
+    """Give the loss of a masked student while a ``with`` block runs.
+
+    It is (1 − w)·cross-entropy + w·τ²·KL(teacher ‖ student), with both logits divided by the
+    temperature τ (Hinton et al. 2015), and the penalty of `Attention` where one is asked for.
+
+    Args:
+        teacher: The unmasked network.
+        student: Its masked copy.
+        how: Its ``draws``, ``share`` w, ``temperature`` τ and ``content`` decide.
+        smoothing: Label smoothing.
+        autocast: Gives a context to run the teacher in.
+
+    Yields:
+        The loss, called with the student (or what wraps it), images, and labels or their shares.
+
+    Raises:
+        ValueError: as `Attention` does.
+    """
+    with Attention(teacher, student, how.draws) if how.content else nullcontext() as watch:
+
+        def loss(student: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+            with torch.no_grad(), autocast():
+                wanted = teacher(images)
+            answers = student(images.repeat(how.draws, 1, 1, 1))
+            answer = answers.view(how.draws, len(images), -1).mean(0)
+            right = nn.functional.cross_entropy(answer, targets, label_smoothing=smoothing)
+            alike = divergence(answer, wanted.to(answer.dtype), how.temperature)
+            value = (1 - how.share) * right + how.share * alike
+            return value if watch is None else value + how.content * watch.collect()
+
+        yield loss

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mstlib.masking import set_masking
 from mstlib.models.build import build
@@ -22,7 +23,7 @@ from mstlib.models.lesions import lesion
 from mstlib.models.swin import WindowAttention
 from mstlib.train.fit import fit, part_file
 from mstlib.train.images import batches_of, draw, image_seed
-from mstlib.train.penalties import Attention, divergence
+from mstlib.train.penalties import distillation
 from mstlib.train.recipes import RECIPES, Distillation, Recipe
 from mstlib.train.thresholds import activations, calibrate, positive_thresholds
 
@@ -116,8 +117,7 @@ def distil(
 ) -> nn.Module:
     """Fine-tune a masked copy of a network so that it answers as the network itself does (§4.3).
 
-    The loss is (1 − w)·cross-entropy + w·τ²·KL(teacher ‖ student), with both logits divided by the
-    temperature τ (Hinton et al. 2015). Masks act in training as they will in inference: entries
+    The loss is that of `distillation`. Masks act in training as they will in inference: entries
     become zero and nothing is rescaled.
 
     Args:
@@ -148,21 +148,13 @@ def distil(
     for node in activations(student):
         node.spread = base.spread
     set_masking(student, recipe.masking, seed)
-    watch = Attention(teacher, student, recipe.draws) if recipe.content else None
-
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        with torch.no_grad():
-            target = teacher(images)
-        answers = student(images.repeat(recipe.draws, 1, 1, 1))
-        answer = answers.view(recipe.draws, len(images), -1).mean(0)
-        value = (1 - recipe.share) * nn.functional.cross_entropy(
-            answer, labels, label_smoothing=base.smoothing
-        ) + recipe.share * divergence(answer, target, recipe.temperature)
-        return value if watch is None else value + recipe.content * watch.collect()
-
     batches = batches_of(base, seed)
     offset = base.relu_epochs + base.qcfs_epochs  # other images than the teacher's
-    with lesion(student, recipe.lesion), positive_thresholds(student, base.score_cap):
+    with (
+        distillation(teacher, student, recipe, base.smoothing) as loss,
+        lesion(student, recipe.lesion),
+        positive_thresholds(student, base.score_cap),
+    ):
         fit(
             student,
             lambda epoch: batches(epoch + offset),
@@ -170,14 +162,12 @@ def distil(
             base.images // base.batch_size,
             recipe.rate,
             part="distil",
-            loss=loss,
+            loss=partial(loss, student),
             weight_decay=base.weight_decay,
             wake=base.wake,
             state=state,
             progress=progress,
         )
-    if watch is not None:
-        watch.remove()
     set_masking(student, None)
     student.trained_masking = recipe.masking or None
     if state is not None:

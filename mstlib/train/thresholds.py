@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from mstlib.models.swin import WindowAttention
+from mstlib.models.watching import watching
 from mstlib.qcfs import QCFS
 
 
@@ -50,11 +51,10 @@ def calibrate(model: nn.Module, images: Tensor, levels: int, percentile: float =
         rank = max(1, round(percentile / 100 * len(values)))
         node.threshold.fill_(max(float(values.kthvalue(rank).values), 1e-3))
 
-    handles = [node.register_forward_hook(measure) for node in nodes]
     model.eval()
-    model(images)
-    for node, handle in zip(nodes, handles, strict=True):
-        handle.remove()
+    with watching(dict.fromkeys(nodes, measure)):
+        model(images)
+    for node in nodes:
         node.levels = levels
 
 

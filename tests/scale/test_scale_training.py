@@ -167,15 +167,16 @@ def test_an_update_is_the_gradient_of_its_loss(clip, root, tmp_path, monkeypatch
     recipe = read(RECIPE, [*BARE, *changes])
     torch.manual_seed(number("weights", 0))
     model = fit._build(recipe).train()
-    penalty, loss, woken = Wake(model), 0.0, 0.0
+    loss, woken = 0.0, 0.0
     parts = _first_parts(recipe, root)
-    for images, labels in parts:
-        smooth = recipe.augment.smoothing
-        right = nn.functional.cross_entropy(model(images), labels, label_smoothing=smooth)
-        wake = 300 * penalty.collect()
-        ((right + wake) / len(parts)).backward()
-        loss += (right + wake).item() / len(parts)
-        woken += wake.item()
+    with Wake(model) as penalty:
+        for images, labels in parts:
+            smooth = recipe.augment.smoothing
+            right = nn.functional.cross_entropy(model(images), labels, label_smoothing=smooth)
+            wake = 300 * penalty.collect()
+            ((right + wake) / len(parts)).backward()
+            loss += (right + wake).item() / len(parts)
+            woken += wake.item()
     gradient = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     norm = float(torch.stack([g.norm() for g in gradient.values()]).norm())
     assert len(parts) == 2

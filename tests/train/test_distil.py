@@ -83,11 +83,10 @@ def test_the_penalty_is_zero_for_the_teacher_itself_and_grows_with_the_masks():
     x, gaps = pictures(), []
     for p in (0.0, 0.1, 0.5, 0.9):
         set_masking(student, Masking(attention=p))
-        watch = Attention(teacher, student, draws=32)
-        teacher(x)
-        student(x.repeat(32, 1, 1, 1))
-        gaps.append(watch.collect().item())
-        watch.remove()
+        with Attention(teacher, student, draws=32) as watch:
+            teacher(x)
+            student(x.repeat(32, 1, 1, 1))
+            gaps.append(watch.collect().item())
     assert gaps[0] == pytest.approx(0, abs=1e-7)
     assert gaps[0] < gaps[1] < gaps[2] < gaps[3]
 
@@ -95,12 +94,13 @@ def test_the_penalty_is_zero_for_the_teacher_itself_and_grows_with_the_masks():
 def test_the_penalty_compares_the_mean_over_the_draws():
     teacher, student = tiny(), tiny()
     set_masking(student, Masking(attention=0.5))
-    watch, x, seen = Attention(teacher, student, draws=8), pictures(), []
+    x, seen = pictures(), []
     first = teacher.layers[0].blocks[0].attn.softmax, student.layers[0].blocks[0].attn.softmax
     for softmax in first:
         softmax.register_forward_hook(lambda m, i, out: seen.append(out))
-    teacher(x)
-    student(x.repeat(8, 1, 1, 1))
+    with Attention(teacher, student, draws=8) as watch:
+        teacher(x)
+        student(x.repeat(8, 1, 1, 1))
     ours, theirs = seen[0], seen[1].view(8, *seen[0].shape).mean(0)
     by_hand = (ours * (ours.log() - theirs.log())).sum(-1).mean()
     torch.testing.assert_close(watch.terms[0], by_hand)
@@ -109,10 +109,11 @@ def test_the_penalty_compares_the_mean_over_the_draws():
 def test_the_penalty_has_a_gradient_where_a_shift_forbids_attention():
     teacher, student = tiny(), tiny()
     assert teacher.layers[0].blocks[1].attn.apart is not None
-    watch, x = Attention(teacher, student, draws=1), pictures()
+    x = pictures()
     set_masking(student, Masking(attention=0.5))
-    teacher(x)
-    student(x)
+    with Attention(teacher, student, draws=1) as watch:
+        teacher(x)
+        student(x)
     watch.collect().backward()
     gradients = [p.grad for p in student.parameters() if p.grad is not None]
     assert gradients
