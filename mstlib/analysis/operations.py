@@ -13,28 +13,19 @@ not gated by spikes: it is multiplied, entry by entry, at every step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from mstlib.analysis.counting import Tally, counting, dense
 from mstlib.convert import SpikingNetwork
 from mstlib.energy import STEP_SECONDS, Costs, memory_energy
-from mstlib.masking import Masking, RandomSpikeMask
-from mstlib.models.layers import Product, ReadoutNorm, Sum
+from mstlib.masking import Masking
+from mstlib.models.layers import Product
+from mstlib.models.watching import watching
 from mstlib.simulate import Run, simulate
-
-# Layers that work on each entry by itself: multiplications and additions for one entry. The
-# exponentials of a softmax are looked up; each weight is added to the sum, and divided by it.
-_ENTRYWISE: tuple[tuple[tuple[type[nn.Module], ...], str, int, int], ...] = (
-    ((_BatchNorm, ReadoutNorm), "norm", 1, 0),
-    ((nn.Softmax,), "softmax", 1, 1),
-    ((Sum,), "sum", 0, 1),
-    ((nn.AvgPool2d, nn.AdaptiveAvgPool2d), "pool", 0, 1),
-)
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,23 @@ class LayerCount:
     adds: int
     macs: int
     fetches: int
+
+    @classmethod
+    def of(cls, tally: Tally) -> LayerCount:
+        """Decide, now that all values have been seen, what was spikes and what was real."""
+        if not tally.real:
+            macs, adds = (times * tally.entries for times in tally.entrywise)
+            return cls(tally.name, tally.kind, "", 0, 0, 0, adds, macs, 0)
+        arrives = " × ".join("real" if real else "spikes" for real in tally.real)
+        both = tally.kind == "product" and not any(tally.real)
+        if all(tally.real):
+            synaptic, macs, fetches = 0, tally.dense, tally.dense
+        else:
+            synaptic = tally.additions[2] if both else tally.additions[tally.real.index(False)]
+            macs, fetches = 0, 0 if both else synaptic
+        spikes = 0 if any(tally.real) and tally.kind != "product" else tally.spikes
+        numbers = (spikes, tally.dense, synaptic, synaptic, macs, fetches)
+        return cls(tally.name, tally.kind, arrives, *numbers)
 
 
 @dataclass(frozen=True)
@@ -260,13 +268,13 @@ def trace(
     """
     if not isinstance(snn, SpikingNetwork):
         raise TypeError(f"trace takes a converted network, not {type(snn).__name__}: convert it")
-    with _watching(snn) as (tallies, dropped):
+    with counting(snn) as (tallies, dropped):
         run = simulate(snn, images, steps, masking, seed, **simulation)
     # Networks made by `mstlib.models.tracing` say who reads what; in a Swin each mask is alone.
     readers = {
         reader: len(those) for those in getattr(snn.net, "readers", {}).values() for reader in those
     }
-    return Trace(run, tuple(tally.count() for tally in tallies.values()), dropped, readers)
+    return Trace(run, tuple(map(LayerCount.of, tallies.values())), dropped, readers)
 
 
 def dense_operations(network: nn.Module, images: Tensor) -> dict[str, int]:
@@ -277,164 +285,15 @@ def dense_operations(network: nn.Module, images: Tensor) -> dict[str, int]:
         images: ``(B, channels, height, width)``; their values do not matter.
     """
     counts: dict[str, int] = {}
-    handles = [
-        module.register_forward_hook(
-            lambda m, i, o, name=name: counts.update({name: _dense(m, i, o) // len(images)})
-        )
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts[name] = dense(module, inputs, output) // len(images)
+
+    hooks = {
+        module: partial(note, name)
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d | Product)
-    ]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    }
+    with torch.no_grad(), watching(hooks):
+        network(images)
     return counts
-
-
-def fan_out(conv: nn.Conv2d, height: int, width: int) -> Tensor:
-    """Return how many outputs each input of a convolution reaches, ``(channels, height, width)``.
-
-    At the border, and where the stride skips, an input reaches fewer. (Sum the outputs of the
-    convolution with all weights 1: the gradient is the number of outputs that an input is in.)
-
-    Raises:
-        ValueError: the padding is not of zeros.
-    """
-    if conv.padding_mode != "zeros":
-        raise ValueError(f"fan_out knows padding with 'zeros', not {conv.padding_mode!r}")
-    with torch.enable_grad():
-        x = torch.zeros(1, conv.in_channels, height, width, dtype=torch.float64, requires_grad=True)
-        ones = torch.ones_like(conv.weight, dtype=torch.float64, device="cpu")
-        geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
-        nn.functional.conv2d(x, ones, None, *geometry).sum().backward()
-    return x.grad[0].round()
-
-
-def _dense(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
-    """Multiply–accumulates of a layer if nothing is known to be 0."""
-    inner = inputs[0].shape[-1] if isinstance(module, Product) else module.weight[0].numel()
-    return output.numel() * inner
-
-
-@dataclass
-class _Tally:
-    """The growing counts of one layer."""
-
-    name: str
-    kind: str
-    entrywise: tuple[int, int] = (0, 0)
-    values: list[Tensor | None] = field(default_factory=list)
-    real: list[bool] = field(default_factory=list)
-    spikes: int = 0
-    entries: int = 0
-    dense: int = 0
-    # Additions if input 0, input 1 or both of them are spikes.
-    additions: list[int] = field(default_factory=lambda: [0, 0, 0])
-
-    def count(self) -> LayerCount:
-        """Decide, now that all values have been seen, what was spikes and what was real."""
-        if self.kind not in ("linear", "conv", "product"):
-            macs, adds = (times * self.entries for times in self.entrywise)
-            return LayerCount(self.name, self.kind, "", 0, 0, 0, adds, macs, 0)
-        arrives = " × ".join("real" if real else "spikes" for real in self.real)
-        both = self.kind == "product" and not any(self.real)
-        if all(self.real):
-            synaptic, macs, fetches = 0, self.dense, self.dense
-        else:
-            synaptic = self.additions[2] if both else self.additions[self.real.index(False)]
-            macs, fetches = 0, 0 if both else synaptic
-        spikes = 0 if any(self.real) and self.kind != "product" else self.spikes
-        numbers = (spikes, self.dense, synaptic, synaptic, macs, fetches)
-        return LayerCount(self.name, self.kind, arrives, *numbers)
-
-    def see(self, operand: int, x: Tensor) -> int:
-        """Note whether an input is 0 or one other value, as spikes are; return its non-zeros."""
-        if operand == len(self.values):
-            self.values.append(None)
-            self.real.append(False)
-        some = int(torch.count_nonzero(x))
-        if some and not self.real[operand]:
-            value = x.amax()
-            if self.values[operand] is None:
-                self.values[operand] = value
-            same = bool(value == self.values[operand]) and int((x == value).sum()) == some
-            self.real[operand] = not same
-        return some
-
-
-@contextmanager
-def _watching(snn: SpikingNetwork) -> Iterator[tuple[dict[str, _Tally], dict[str, int]]]:
-    """Count in every layer and at every mask while the block runs."""
-    tallies: dict[str, _Tally] = {}
-    dropped: dict[str, int] = {}
-
-    def entrywise(name: str, kind: str, macs: int, adds: int) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            tally = tallies.setdefault(name, _Tally(name, kind, (macs, adds)))
-            tally.entries += inputs[0].numel()
-
-        return hook
-
-    def weights(name: str, kind: str) -> object:
-        fans: dict[torch.Size, Tensor] = {}
-
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            (x,) = inputs
-            tally = tallies.setdefault(name, _Tally(name, kind))
-            arrived = tally.see(0, x)
-            tally.spikes += arrived
-            tally.dense += _dense(module, inputs, output)
-            if kind == "linear":
-                tally.additions[0] += arrived * module.out_features
-            elif arrived:
-                if x.shape[1:] not in fans:
-                    fans[x.shape[1:]] = fan_out(module, *x.shape[2:])
-                fired = torch.count_nonzero(x, 0).double().cpu()
-                tally.additions[0] += int((fired * fans[x.shape[1:]]).sum())
-
-        return hook
-
-    def product(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            a, b = inputs  # (..., n, k) and (..., k, m)
-            tally = tallies.setdefault(name, _Tally(name, "product"))
-            left, right = tally.see(0, a), tally.see(1, b)
-            for some, real in zip((left, right), tally.real, strict=True):
-                tally.spikes += 0 if real else some
-            tally.dense += _dense(module, inputs, output)
-            pairs = torch.count_nonzero(a, -2) * torch.count_nonzero(b, -1)
-            for which, more in enumerate((left * b.shape[-1], right * a.shape[-2], pairs.sum())):
-                tally.additions[which] += int(more)
-
-        return hook
-
-    def passed(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if module.ratio > 0:
-                lost = int(torch.count_nonzero(inputs[0])) - int(torch.count_nonzero(output))
-                dropped[name] = dropped.get(name, 0) + lost
-
-        return hook
-
-    handles = []
-    for name, module in snn.net.named_modules():
-        hook = None
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            hook = weights(name, "conv" if isinstance(module, nn.Conv2d) else "linear")
-        elif isinstance(module, Product):
-            hook = product(name)
-        elif isinstance(module, RandomSpikeMask):
-            hook = passed(name)
-        else:
-            for types, kind, macs, adds in _ENTRYWISE:
-                if isinstance(module, types):
-                    hook = entrywise(name, kind, macs, adds)
-        if hook is not None:
-            handles.append(module.register_forward_hook(hook))
-    try:
-        yield tallies, dropped
-    finally:
-        for handle in handles:
-            handle.remove()

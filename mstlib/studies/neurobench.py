@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 import mstlib
-from mstlib.analysis.operations import LayerCount, fan_out, trace
+from mstlib.analysis.counting import fan_out
+from mstlib.analysis.operations import LayerCount, trace
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.neurobench import measure
 from mstlib.neurons import IFNeuron

@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mstlib
-from mstlib.analysis.operations import Trace, dense_operations, fan_out, trace
+from mstlib.analysis.counting import fan_out
+from mstlib.analysis.operations import Trace, dense_operations, trace
 from mstlib.energy import Costs, matched_bits, memory_energy, whole_numbers
 from mstlib.masking import Masking, RandomSpikeMask
 from mstlib.models.convnets import ConvConfig, convnet
