@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from tiny import tiny
 
 from mstlib.checkpoints.state_dicts import CheckpointError
 from mstlib.models.swin import MaskedSpikingTransformer, SwinConfig
@@ -120,6 +121,14 @@ def test_statistics_are_those_of_the_images(swin):
     assert torch.allclose(norm.running_mean, tokens.mean(0), atol=1e-5)
     assert torch.allclose(norm.running_var, tokens.var(0), rtol=1e-4)
     assert norm.momentum == 0.1
+    assert not network.training
+
+
+def test_statistics_that_could_not_be_measured_leave_the_momenta():
+    network = tiny()
+    with pytest.raises(RuntimeError, match="channels"):
+        measure_statistics(network, torch.randn(6, 1, 16, 16))
+    assert network.patch_embed.norm.momentum == 0.1
     assert not network.training
 
 

@@ -14,6 +14,7 @@ import warnings
 
 import pytest
 import torch
+from failing import hooks_left
 from interrupted import child
 from places import HELPERS
 from tiny import tiny
@@ -224,6 +225,17 @@ def test_a_students_loss_is_of_labels_and_teacher(teacher, root, tmp_path):
     assert row["loss"] == pytest.approx(0.7 * right + 0.3 * alike, rel=1e-4)
     assert row["epoch"] == 4
     assert {r["epoch"] for r in read_metrics(folder)} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("what", ["train", "distil"])
+def test_a_training_that_fails_leaves_no_hook(what, root, tmp_path, monkeypatch):
+    recipe = read(RECIPE, ["qcfs.wake=1", "distil.content=1"])
+    setting = Setting(tmp_path, root)
+    jobs = {
+        "train": lambda: train(recipe, setting),
+        "distil": lambda: distil(recipe, tiny(image_size=32, window=4), Masking(), setting),
+    }
+    assert not hooks_left(jobs[what], monkeypatch)
 
 
 def test_a_student_rounds_at_random(teacher, root, tmp_path, monkeypatch):
