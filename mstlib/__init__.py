@@ -4,16 +4,11 @@
     snn = mstlib.convert(ann)
     run = mstlib.simulate(snn, images, steps=64, masking=Masking(attention=0.75), seed=0)
 
-Every other room (`mstlib.data`, `mstlib.analysis`, `mstlib.plots` …) is imported when it is first
-used; no other import is needed for it.
+Every other room (`mstlib.data`, `mstlib.analysis.ledger`, `mstlib.plots` …) is imported when it is
+first used; no other import is needed for it.
 """
 
-from __future__ import annotations
-
-import importlib
-import pkgutil
-from types import ModuleType
-
+from mstlib._rooms import rooms
 from mstlib._version import __version__
 from mstlib.analysis.audit import audit
 from mstlib.checkpoints import CheckpointError, available, load_official, open_model
@@ -38,10 +33,4 @@ __all__ = [
     "open_model",
     "simulate",
 ]
-_ROOMS = frozenset(room.name for room in pkgutil.iter_modules(__path__))
-
-
-def __getattr__(name: str) -> ModuleType:
-    if name in _ROOMS:
-        return importlib.import_module(f"mstlib.{name}")
-    raise AttributeError(f"module 'mstlib' has no attribute {name!r}")
+__getattr__ = rooms(__name__, __path__)

@@ -3,6 +3,7 @@
 No file is ever unpickled into code.
 """
 
+from mstlib._rooms import rooms
 from mstlib.checkpoints.official import load_official
 from mstlib.checkpoints.shipped import (
     WEIGHTS,
@@ -26,3 +27,4 @@ __all__ = [
     "open_model",
     "save_shipped",
 ]
+__getattr__ = rooms(__name__, __path__)

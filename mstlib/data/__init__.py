@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, TensorDataset
 
+from mstlib._rooms import rooms
 from mstlib.data import cued_digits, digits, folders, scenes
 from mstlib.data.board import Boards
 from mstlib.data.checks import check_count, check_seed, check_size, check_split, shuffled
@@ -55,6 +56,7 @@ __all__ = [
     "recordings",
     "write_events",
 ]
+__getattr__ = rooms(__name__, __path__)
 
 _BOARDS: dict[str, ModuleType] = {"scenes": scenes, "cued-digits": cued_digits}
 _DRAWN = {"train": 8000, "test": 2000}

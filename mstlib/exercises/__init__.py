@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from mstlib._rooms import rooms
 from mstlib.exercises.grading import Exercise, Result
 
 __all__ = ["Exercise", "Result", "check", "find"]
+__getattr__ = rooms(__name__, __path__)
 
 CHAPTERS = {
     "1": "ch01",

@@ -1,5 +1,6 @@
 """Explorers: figures to operate, live in JupyterLab and without a kernel in the built book."""
 
+from mstlib._rooms import rooms
 from mstlib.explorers.architecture import ArchitectureExplorer
 from mstlib.explorers.backbones import BackbonesExplorer
 from mstlib.explorers.conversion import ConversionExplorer
@@ -29,3 +30,4 @@ __all__ = [
     "QCFSExplorer",
     "SaliencyExplorer",
 ]
+__getattr__ = rooms(__name__, __path__)

@@ -25,3 +25,7 @@
 | `cost` | hours, kilowatt-hours and memory |
 | `study` | the switch between a laptop's networks and the paper's |
 """
+
+from mstlib._rooms import rooms
+
+__getattr__ = rooms(__name__, __path__)

@@ -1,5 +1,6 @@
 """Train a network with QCFS activations, and a masked one from it."""
 
+from mstlib._rooms import rooms
 from mstlib.train.fit import Loss, accuracy, fit
 from mstlib.train.images import Batches, jitter
 from mstlib.train.penalties import Attention, Wake, distillation, divergence
@@ -28,3 +29,4 @@ __all__ = [
     "positive_thresholds",
     "train",
 ]
+__getattr__ = rooms(__name__, __path__)
