@@ -1,27 +1,29 @@
-"""Is the attention alive? The recipes from several seeds, whole and with lesions that last.
+"""Is the attention alive, and is it needed? Networks whole, cut after training, trained without.
 
-A network that loses its attention *after* training shows that it uses it; one that was trained
-without it shows whether the task needs it. The second kind takes hours, so its results are stored
-with the package and `mst study lesions` makes them again.
+Question: does a recipe's network use its attention, and does its task need any?
+Arms: each recipe with attention, whole; with the scores, or the whole branch, silenced in every
+step of training; scenes also in the pure form, and for four times as many ReLU epochs. The whole
+ones are measured as they are and with either part silenced afterwards.
+Seeds: 0, 1 and 2. Images: the first 1000 of the test split, or all.
+Statistic: accuracy, mean ± standard deviation over seeds (chapters 5 and 11).
+Refuted: "it uses its scores", where silencing them costs nothing; "the task needs them", where a
+network trained without them is as good. Training takes hours.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from mstlib import data
 from mstlib.convert import convert
 from mstlib.models.lesions import lesion
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.simulate import simulate
-from mstlib.studies.records import FOLDER
+from mstlib.studies.records import FOLDER, KEPT, Row, Table
 from mstlib.train import RECIPES, Recipe, accuracy, train
 
-RESULTS = FOLDER / "lesions.json"
+TABLE = Table(FOLDER / "lesions.json")
 SEEDS = (0, 1, 2)
 STEPS = (8, 16, 32, 64)
 IMAGES = 1000
@@ -70,7 +72,7 @@ CONTROLS = (
 )
 
 
-def results(path: Path = RESULTS) -> list[dict[str, object]]:
+def results() -> list[Row]:
     """Return the stored results, a row for each control and seed.
 
     Each row has ``model``, ``attention`` ("softmax" or "pure"), ``lesion`` (the lasting one, or
@@ -79,10 +81,33 @@ def results(path: Path = RESULTS) -> list[dict[str, object]]:
     ``{T: accuracy}``, ``branch`` and ``scores`` (accuracy after that lesion) and ``silent``
     ``{attention layer: share of neurons that never fire}``.
     """
-    return json.loads(path.read_text()) if path.exists() else []
+    return TABLE.read()
 
 
-def measure(model: MaskedSpikingTransformer, name: str, images: int = IMAGES) -> dict[str, object]:
+def run(progress: bool = False) -> None:
+    """Train and measure every control that has no stored result of the same recipe yet."""
+    cases = [(control, seed) for seed in SEEDS for control in CONTROLS]
+    TABLE.fill(cases, _key, lambda case: _trained(*case, progress), progress)
+
+
+def _key(case: tuple[Control, int]) -> Row:
+    control, seed = case
+    return asdict(control) | {"seed": seed, "recipe": asdict(control.recipe)}
+
+
+def _trained(control: Control, seed: int, progress: bool) -> Row:
+    began, recipe = time.monotonic(), control.recipe
+    state = KEPT / "-".join(map(str, (*asdict(control).values(), seed)))
+    model = train(recipe, seed, state=state, progress=progress)
+    row: Row = {"minutes": round((time.monotonic() - began) / 60, 1)}
+    if control.lesion is None:
+        return row | measure(model, recipe.data)
+    x, y = data.load(recipe.data, "test")
+    with lesion(model, control.lesion):
+        return row | {"qcfs": accuracy(model, x[:IMAGES], y[:IMAGES])}
+
+
+def measure(model: MaskedSpikingTransformer, name: str, images: int = IMAGES) -> Row:
     """Measure a whole network on test images: accuracies, lesions and silent neurons.
 
     Args:
@@ -92,7 +117,7 @@ def measure(model: MaskedSpikingTransformer, name: str, images: int = IMAGES) ->
     """
     x, y = data.load(name, "test")
     x, y = x[:images], y[:images]
-    row: dict[str, object] = {"qcfs": accuracy(model, x, y)}
+    row: Row = {"qcfs": accuracy(model, x, y)}
     for kind in ("branch", "scores"):
         with lesion(model, kind):
             row[kind] = accuracy(model, x, y)
@@ -101,46 +126,3 @@ def measure(model: MaskedSpikingTransformer, name: str, images: int = IMAGES) ->
     row["snn"] = {str(t): float(after[t - 1]) for t in STEPS}
     row["silent"] = {n: round(v, 4) for n, v in run.silent.items() if ".attn." in n}
     return row
-
-
-def run_controls(
-    controls: Iterable[Control] = CONTROLS,
-    seeds: Iterable[int] = SEEDS,
-    path: Path = RESULTS,
-    progress: bool = False,
-) -> None:
-    """Train and measure every control that has no stored result of the same recipe yet.
-
-    Each result is written as soon as it is known, so that a run that was stopped goes on.
-
-    Args:
-        controls: What to train.
-        seeds: From which seeds.
-        path: Where results are kept.
-        progress: Show progress bars.
-    """
-    for seed in seeds:
-        for control in controls:
-            recipe = json.loads(json.dumps(asdict(control.recipe)))
-            key = {
-                "model": control.model,
-                "attention": control.attention,
-                "lesion": control.lesion,
-                "patience": control.patience,
-                "seed": seed,
-            }
-            rows = results(path)
-            if any(row["recipe"] == recipe and key.items() <= row.items() for row in rows):
-                continue
-            began = time.monotonic()
-            file = Path(".training") / "-".join(map(str, key.values()))
-            model = train(control.recipe, seed, state=file, progress=progress)
-            row = key | {"recipe": recipe, "minutes": round((time.monotonic() - began) / 60, 1)}
-            if control.lesion is None:
-                row |= measure(model, recipe["data"])
-            else:
-                x, y = data.load(recipe["data"], "test")
-                with lesion(model, control.lesion):
-                    row["qcfs"] = accuracy(model, x[:IMAGES], y[:IMAGES])
-            kept = [old for old in results(path) if not key.items() <= old.items()]
-            path.write_text(json.dumps([*kept, row], indent=1) + "\n")

@@ -15,26 +15,21 @@ PACKAGES = ("torch", "numba", "spikingjelly")
 
 def describe() -> dict[str, object]:
     """Return processor, threads, system and versions; nothing that names this one machine."""
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        system = f"{platform.system()} {platform.release()}"
+    versions = {"mstlib": mstlib.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            pass
     return {
         "processor": processor(),
         "architecture": platform.machine(),
         "threads": torch.get_num_threads(),
-        "system": _system(),
+        "system": system,
         "python": platform.python_version(),
-        "versions": {"mstlib": mstlib.__version__}
-        | {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "versions": versions,
     }
-
-
-def _system() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:
-        return f"{platform.system()} {platform.release()}"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

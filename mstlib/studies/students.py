@@ -1,30 +1,36 @@
 """Masked students by the dozen: accuracy, spikes and lesions against the mask ratio (Fig. 5 and 6).
 
-A student takes a minute or more, and a figure needs dozens of them; so the results are stored with
-the package, `mst study students` makes them again, and chapter 7 computes some of them anew.
+Question: is what random masking drops redundant, or does a student give up what the spikes did?
+Arms: for digits and scenes, students distilled with masks in attention or MLP at five ratios, in
+the first blocks only, and other ways for scenes; the control (the same epochs, no masks), students
+whose scores are silent throughout, and the teacher simply masked.
+Seeds: ten of the masks; one training, three for the story of the scenes. Images: the first 150 of
+the test split; of the digits' shipped students also all 547.
+Statistic: accuracy in spikes after 64 steps, mean ± standard deviation over the masks; the same
+with A = 0 and with no attention branch; spikes emitted and delivered (chapters 7 to 10).
+Refuted: "the attention was redundant", where silencing A costs a student nothing (it has given A
+up) or where a student without A is as accurate (the task does not need it).
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mstlib import data
 from mstlib.checkpoints import load_shipped, manifest, save_shipped
-from mstlib.convert import convert
+from mstlib.convert import SpikingNetwork, convert
 from mstlib.masking import Masking, set_masking
 from mstlib.models.lesions import lesion
 from mstlib.simulate import Run, simulate
-from mstlib.studies.records import FOLDER
+from mstlib.studies import records
+from mstlib.studies.records import FOLDER, Row, Table, kept
 from mstlib.train import RECIPES, STUDENTS, Distillation, accuracy, distil, train
 
 TEACHERS = ("mst-digits", "mst-scenes")
@@ -32,8 +38,8 @@ RATIOS = (0.1, 0.25, 0.5, 0.75, 0.9)
 STEPS = (8, 16, 32, 64)
 RUNS = 10  # the paper's insets: the deviation over ten runs
 IMAGES = 150
-_WHOLE = "students-whole.json"
-KEPT = Path(".training")  # weights of teachers and students that are not shipped
+TABLES = {teacher: Table(FOLDER / f"students-{teacher}.json") for teacher in TEACHERS}
+WHOLE = Table(FOLDER / "students-whole.json", recipe=("sha256",))
 
 
 @dataclass(frozen=True)
@@ -100,38 +106,24 @@ def recipe(teacher: str, case: Case) -> Distillation:
     return replace(usual, masking=case.masking, **case.options)
 
 
-def results(teacher: str, folder: Path = FOLDER) -> list[dict[str, object]]:
+def results(teacher: str) -> list[Row]:
     """Return the stored rows of a sweep, one for each `Case`.
 
-    A row has the fields of its case (``masking`` as a dictionary), ``minutes`` of training, and
-    what `measure` found.
+    A row has the fields of its case (``masking`` as a dictionary), the ``recipe`` of its student,
+    ``minutes`` of training, and what `measure` found.
     """
-    path = folder / f"students-{teacher}.json"
-    return json.loads(path.read_text()) if path.exists() else []
+    return TABLES[teacher].read()
 
 
 def find(
-    rows: list[dict[str, object]],
-    masking: Masking,
-    tuned: bool = True,
-    seed: int = 0,
-    **options: object,
-) -> dict[str, object]:
+    rows: Iterable[Row], masking: Masking, tuned: bool = True, seed: int = 0, **options: object
+) -> Row:
     """Return the row of one case.
 
     Raises:
         LookupError: there is none.
     """
-    wanted = _plain(Case(masking, tuned, seed, options))
-    for row in rows:
-        if wanted.items() <= row.items():
-            return row
-    raise LookupError(f"no stored result for {wanted}")
-
-
-def _plain(case: Case) -> dict[str, object]:
-    """Return a case as JSON gives it back."""
-    return json.loads(json.dumps(asdict(case)))
+    return records.find(rows, Case(masking, tuned, seed, options))
 
 
 def measure(
@@ -141,7 +133,7 @@ def measure(
     images: int = IMAGES,
     runs: int = RUNS,
     lasting: str | None = None,
-) -> dict[str, object]:
+) -> Row:
     """Measure a network under a masking: ten runs of it as ANN and in spikes, lesions, spikes.
 
     Args:
@@ -159,15 +151,7 @@ def measure(
         Eq. 10.
     """
     x, y = data.load(name, "test", images)
-    row: dict[str, object] = {}
-    with lesion(model, lasting):
-        row["qcfs"] = [_masked_accuracy(model, masking, seed, x, y) for seed in range(runs)]
-    snn = convert(model)
-    snn.trained_masking = None  # measured as the case says, whatever it was trained with
-    with lesion(snn, lasting):
-        every = [simulate(snn, x, max(STEPS), masking, seed) for seed in range(runs)]
-    after = [run.accuracy(y) for run in every]
-    row["snn"] = {str(t): [round(float(a[t - 1]), 4) for a in after] for t in STEPS}
+    row, snn, every = under_masks(model, masking, range(runs), x, y, STEPS, lasting)
     for kind in ("branch", "scores"):
         with lesion(snn, kind):
             row[kind] = round(float(simulate(snn, x, max(STEPS), masking).accuracy(y)[-1]), 4)
@@ -177,22 +161,46 @@ def measure(
     return row
 
 
-def _masked_accuracy(model: nn.Module, masking: Masking, seed: int, x: Tensor, y: Tensor) -> float:
-    set_masking(model, masking, seed)
-    with torch.no_grad():
-        right = accuracy(model, x, y)
+def under_masks(
+    model: nn.Module,
+    masking: Masking,
+    seeds: Iterable[int],
+    x: Tensor,
+    y: Tensor,
+    steps: Sequence[int],
+    lasting: str | None = None,
+) -> tuple[Row, SpikingNetwork, list[Run]]:
+    """Measure a network with QCFS activations and in spikes, once for each seed of the masks.
+
+    Args:
+        model: A QCFS network.
+        masking: Its masks.
+        seeds: Of the masks.
+        x: Test images ``(B, channels, height, width)``.
+        y: ``(B,)`` true classes.
+        steps: After which times to take the accuracy in spikes; the last is T.
+        lasting: A lesion that lasts throughout.
+
+    Returns:
+        ``qcfs`` and ``snn`` as in `measure`, the converted network, and its runs.
+    """
+    qcfs = []
+    with lesion(model, lasting):
+        for seed in seeds:
+            set_masking(model, masking, seed)
+            qcfs.append(round(accuracy(model, x, y), 4))
     set_masking(model, None)
-    return round(right, 4)
+    snn = convert(model)
+    snn.trained_masking = None  # measured as the case says, whatever it was trained with
+    with lesion(snn, lasting):
+        every = [simulate(snn, x, max(steps), masking, seed) for seed in seeds]
+    after = [run.accuracy(y) for run in every]
+    times = {str(t): [round(float(a[t - 1]), 4) for a in after] for t in steps}
+    return {"qcfs": qcfs, "snn": times}, snn, every
 
 
-_KINDS = {
-    "q_if": "q",
-    "k_if": "k",
-    "v_if": "v",
-    "attn_if": "a",
-    "shortcut2_if": "mlp",
-    "fc1_if": "mlp",
-}
+_KINDS = {"q_if": "q", "k_if": "k", "v_if": "v", "attn_if": "a"}
+_KINDS |= {"shortcut2_if": "mlp", "fc1_if": "mlp"}
 
 
 def by_kind(run: Run, counts: dict[str, int]) -> dict[str, float]:
@@ -226,102 +234,61 @@ def _arrived(run: Run) -> dict[str, int]:
     return passed
 
 
-def run_sweep(
-    teacher: str,
-    chosen: Iterable[Case] | None = None,
-    folder: Path = FOLDER,
-    progress: bool = False,
-) -> None:
-    """Train and measure every case of a sweep that has no stored result of the same recipe yet.
-
-    Each result is written as soon as it is known, so that a sweep that was stopped goes on; the
-    students of `STUDENTS` are shipped as they come.
-
-    Args:
-        teacher: One of `TEACHERS`.
-        chosen: Cases; all of the teacher's by default.
-        folder: Where results and shipped weights are kept.
-        progress: Show progress bars.
-    """
-    path = folder / f"students-{teacher}.json"
-    name = RECIPES[teacher].data
-    for case in cases(teacher) if chosen is None else chosen:
-        how = recipe(teacher, case)
-        key = _plain(case) | {"recipe": json.loads(json.dumps(asdict(how)))}
-        rows = results(teacher, folder)
-        if any(key.items() <= row.items() for row in rows):
-            continue
-        began = time.monotonic()
-        model = _teacher(teacher, case.seed, progress)
-        if case.tuned:
-            model = _student(model, how, case.seed, progress)
-        minutes = round((time.monotonic() - began) / 60, 1)
-        shipped = [n for n, other in STUDENTS.items() if other == how and case.seed == 0]
-        if case.tuned and shipped:
-            about = {"recipe": asdict(how), "seed": case.seed}
-            save_shipped(shipped[0], model, about, folder)
-        found = measure(model, name, case.masking, lasting=how.lesion)
-        if progress:
-            print(teacher, case, minutes, found["qcfs"][0], found["snn"]["64"][0], flush=True)
-        kept = [r for r in results(teacher, folder) if not _plain(case).items() <= r.items()]
-        row = key | {"minutes": minutes} | found
-        path.write_text(json.dumps([*kept, row], indent=1) + "\n")
-
-
-def whole_test(folder: Path = FOLDER) -> list[dict[str, object]]:
+def whole_test() -> list[Row]:
     """Return what was stored of the digits' students on *all* test images.
 
     A row has ``name``, the ``sha256`` of its weights, ``images``, ``steps``, ``accuracy`` in spikes
     under the masks it was trained with, and ``scores``, the same with A = 0.
     """
-    path = folder / _WHOLE
-    return json.loads(path.read_text()) if path.exists() else []
+    return WHOLE.read()
 
 
-def run_whole_test(folder: Path = FOLDER) -> None:
-    """Simulate the digits' teacher and its students on all test images, where not stored yet.
+def run(progress: bool = False) -> None:
+    """Train and measure every case of every sweep, and every shipped student on all test digits.
 
-    Args:
-        folder: Where results and shipped weights are kept.
+    What has a stored result of the same recipe or weights is left as it is; the students of
+    `STUDENTS` are shipped as they come.
     """
+    for teacher in TEACHERS:
+        key = partial(_key, teacher)
+        TABLES[teacher].fill(cases(teacher), key, partial(_trained, teacher, progress), progress)
+    known = manifest()
+    names = ("mst-digits", *(n for n in STUDENTS if n.startswith("mst-digits")))
+    hashes = {name: known[name]["sha256"] for name in names}
+    WHOLE.fill(names, lambda n: {"name": n, "sha256": hashes[n]}, _on_all_digits, progress)
+
+
+def _key(teacher: str, case: Case) -> Row:
+    return asdict(case) | {"recipe": asdict(recipe(teacher, case))}
+
+
+def _trained(teacher: str, progress: bool, case: Case) -> Row:
+    """Train the network of a case, ship it if it is to be, and measure it."""
+    began, how = time.monotonic(), recipe(teacher, case)
+    model = load_shipped(teacher)
+    if case.seed:
+        again = partial(train, RECIPES[teacher], case.seed, progress=progress)
+        model = kept(f"{teacher}-{case.seed}", model, again)
+    if case.tuned:
+        number = zlib.crc32(json.dumps(asdict(how), sort_keys=True).encode())
+        again = partial(distil, model, how, case.seed, progress=progress)
+        model = kept(f"{teacher}-student-{case.seed}-{number:08x}", model, again)
+        model.trained_masking = how.masking or None
+    minutes = round((time.monotonic() - began) / 60, 1)
+    shipped = next((name for name, other in STUDENTS.items() if other == how), None)
+    if shipped and case.tuned and case.seed == 0:
+        save_shipped(shipped, model, {"recipe": asdict(how), "seed": case.seed})
+    found = measure(model, RECIPES[teacher].data, case.masking, lasting=how.lesion)
+    return {"minutes": minutes} | found
+
+
+def _on_all_digits(name: str) -> Row:
     x, y = data.load("digits", "test")
-    for name in ("mst-digits", *(n for n in STUDENTS if n.startswith("mst-digits"))):
-        key = {"name": name, "sha256": manifest(folder)[name]["sha256"]}
-        rows = whole_test(folder)
-        if any(key.items() <= row.items() for row in rows):
-            continue
-        snn = convert(load_shipped(name, folder))
-        steps, masking = max(STEPS), snn.trained_masking
-        row = key | {"images": len(y), "steps": steps}
-        for what, kind in (("accuracy", None), ("scores", "scores")):
-            with lesion(snn, kind):
-                run = simulate(snn, x, steps, masking)
-            row[what] = round(float(run.accuracy(y)[-1]), 4)
-        kept = [old for old in rows if old["name"] != name]
-        (folder / _WHOLE).write_text(json.dumps([*kept, row], indent=1) + "\n")
-
-
-def _teacher(name: str, seed: int, progress: bool) -> nn.Module:
-    """Return the shipped teacher, or one of another seed, trained once and kept."""
-    model = load_shipped(name)
-    if seed == 0:
-        return model
-    path = KEPT / f"{name}-{seed}.safetensors"
-    if not path.exists():
-        model = train(RECIPES[name], seed, state=KEPT / f"{name}-{seed}", progress=progress)
-        save_file(model.state_dict(), path)
-    model.load_state_dict(load_file(path))
-    return model
-
-
-def _student(teacher: nn.Module, how: Distillation, seed: int, progress: bool) -> nn.Module:
-    """Return a student, trained once and kept; one that was interrupted goes on."""
-    number = zlib.crc32(json.dumps(asdict(how), sort_keys=True).encode())
-    path = KEPT / f"{how.teacher}-student-{seed}-{number:08x}.safetensors"
-    if not path.exists():
-        model = distil(teacher, how, seed, state=path.with_suffix(""), progress=progress)
-        save_file(model.state_dict(), path)
-    student = copy.deepcopy(teacher)
-    student.load_state_dict(load_file(path))
-    student.trained_masking = how.masking or None
-    return student
+    snn = convert(load_shipped(name))
+    steps, masking = max(STEPS), snn.trained_masking
+    row: Row = {"images": len(y), "steps": steps}
+    for what, kind in (("accuracy", None), ("scores", "scores")):
+        with lesion(snn, kind):
+            run = simulate(snn, x, steps, masking)
+        row[what] = round(float(run.accuracy(y)[-1]), 4)
+    return row
