@@ -17,14 +17,14 @@ from mstlib.commands import (
     models,
     reproduce,
     standin,
+    study,
     sweep,
-    sweeps,
     throughput,
     train,
 )
 
 # In the order of the help text.
-GROUPS = (models, evaluate, sweep, reproduce, train, export, standin, throughput, events, sweeps)
+GROUPS = (models, evaluate, sweep, reproduce, train, export, standin, throughput, events, study)
 GO_ON = ("evaluate", "sweep", "reproduce", "train", "distil")  # where they stopped, given --out
 
 

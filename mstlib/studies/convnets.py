@@ -111,11 +111,15 @@ def measure(
     x, y = data.load(name, "test", images)
     seeds = range(runs if ratio > 0 else 1)
     row, snn, every = under_masks(model, Masking(conv=ratio), seeds, x, y, STEPS)
-    return {"images": len(y)} | row | {
-        "emitted": _mean([emitted(run) for run in every]),
-        "delivered": _mean([delivered(snn, run) for run in every]),
-        "power": round(sum(run.power() for run in every) / len(every)),
-    }
+    return (
+        {"images": len(y)}
+        | row
+        | {
+            "emitted": _mean([emitted(run) for run in every]),
+            "delivered": _mean([delivered(snn, run) for run in every]),
+            "power": round(sum(run.power() for run in every) / len(every)),
+        }
+    )
 
 
 def emitted(run: Run) -> dict[str, float]:

@@ -1,6 +1,11 @@
-"""Count the operations of a layer a second time, with SpikingJelly's counter, and compare.
+"""The operations of each layer counted a second time, with SpikingJelly's counter.
 
-Usage: make bench installs SpikingJelly; then PYTHONPATH=. .venv-bench/bin/python tools/counters.py
+Question: are our counts of operations right?
+Arms: four shipped networks, one of them masked; our trace, SpikingJelly's counter of synaptic
+operations, and PyTorch's of dense ones.
+Seeds: one of the masks. Images: two test digits, T = 4, in float64.
+Statistic: operations of each layer, by both (chapter 9).
+Refuted: by one layer whose counts differ by more than a thousandth.
 
 SpikingJelly sees spikes only where every entry is 0 or 1, while a converted network sends 0 and θ.
 So each layer is run again on its own recorded inputs with θ divided out. What the counter sees on
@@ -9,11 +14,7 @@ the network as it is goes into the file as well.
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import version
-
 import torch
-from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,9 +22,9 @@ import mstlib
 from mstlib.analysis.operations import trace
 from mstlib.masking import Masking
 from mstlib.models.layers import Product
-from mstlib.studies.records import FOLDER
+from mstlib.models.watching import watching
+from mstlib.studies.records import FOLDER, Row, versions, write
 
-OUT = FOLDER / "counters.json"
 NETWORKS = (
     ("mst-digits", "digits", None),
     ("mst-digits", "digits", Masking(attention=0.75)),
@@ -31,6 +32,10 @@ NETWORKS = (
     ("vgg-digits", "digits", None),
 )
 IMAGES, STEPS = 2, 4
+INSTALL = (
+    "`make bench` makes an environment with it; there, "
+    "`PYTHONPATH=. .venv-bench/bin/python -m mstlib.cli study counters`"
+)
 
 
 def spikes_of(x: Tensor) -> Tensor:
@@ -39,8 +44,11 @@ def spikes_of(x: Tensor) -> Tensor:
     return whole if bool(((whole == 0) | (whole == 1)).all()) else x
 
 
-def compare(name: str, data: str, masking: Masking | None) -> dict:
+@torch.no_grad()
+def compare(name: str, data: str, masking: Masking | None) -> Row:
     """Count one network with both counters."""
+    from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+
     images, _ = mstlib.data.load(data, split="test", n=IMAGES)
     snn = mstlib.convert(mstlib.load(name).double())
     theirs: dict[str, int] = {}
@@ -54,51 +62,45 @@ def compare(name: str, data: str, masking: Masking | None) -> dict:
 
         return hook
 
-    handles = [
-        module.register_forward_hook(again(layer))
+    hooks = {
+        module: again(layer)
         for layer, module in snn.net.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d | Product)
-    ]
-    ours = trace(snn, images, STEPS, masking)
-    for handle in handles:
-        handle.remove()
+    }
+    with watching(hooks):
+        ours = trace(snn, images, STEPS, masking)
     as_it_is, dense = SynOpCounter(), FlopCounterMode(display=False)
     with DispatchCounterMode([as_it_is]):
         mstlib.simulate(snn, images, STEPS, masking)
     with dense:
         mstlib.load(name).double()(images.double())
-    layers = {
-        c.name: {"ours": c.synaptic, "theirs": theirs[c.name]} for c in ours.layers if c.dense
-    }
+    counted = [c for c in ours.layers if c.dense]
     return {
         "network": name,
         "masking": repr(masking),
-        "layers": layers,
+        "layers": {c.name: {"ours": c.synaptic, "theirs": theirs[c.name]} for c in counted},
         "as it is": as_it_is.get_total(),
         "dense": {"ours": ours.total("dense"), "theirs": dense.get_total_flops() / 2 / IMAGES},
     }
 
 
-def main() -> None:
-    """Compare on every network that is shipped."""
-    report = {
+def run(progress: bool = False) -> None:
+    """Compare on every network that is shipped; print the layers where the counts differ.
+
+    Raises:
+        ValueError: SpikingJelly is not installed.
+    """
+    report: Row = {
         "made by": "mst study counters",
-        "counters": {name: version(name) for name in ("spikingjelly", "torch")},
+        "counters": versions("spikingjelly", "torch", install=INSTALL),
         "images": IMAGES,
         "steps": STEPS,
         "networks": [compare(*these) for these in NETWORKS if these[0] in mstlib.available()],
     }
-    report["counters"]["torch"] = report["counters"]["torch"].split("+")[0]
-    OUT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for network in report["networks"]:
+    write(FOLDER / "counters.json", report)
+    for network in report["networks"] if progress else ():
         ours, theirs = (sum(n[k] for n in network["layers"].values()) for k in ("ours", "theirs"))
-        print(network["network"], network["masking"], ours, theirs, network["as it is"])
-        print("  dense", network["dense"])
-        for layer, counts in network["layers"].items():
-            if counts["ours"] != counts["theirs"]:
-                print("  differs:", layer, counts)
-
-
-if __name__ == "__main__":
-    torch.set_grad_enabled(False)
-    main()
+        print(network["network"], network["masking"], ours, theirs, network["dense"])
+        print(
+            *(f"  {n} differs: {c}" for n, c in network["layers"].items() if len({*c.values()}) > 1)
+        )

@@ -29,7 +29,7 @@ from mstlib.data.events.frames import film, scaled, stack, summed
 from mstlib.data.events.moving import OPPOSITES
 from mstlib.energy import power
 from mstlib.masking import Masking
-from mstlib.simulate import Run, simulate
+from mstlib.simulate import simulate
 from mstlib.studies.records import FOLDER, Row, Table
 
 TABLE = Table(FOLDER / "events.json", recipe=("sha256",), lines=True)
@@ -145,16 +145,11 @@ def shown(show: Show) -> tuple[Tensor, Tensor]:
     return frames[rows, order].repeat(1, show.rounds, 1, 1, 1), labels
 
 
-def simulated(show: Show) -> tuple[Run, Tensor]:
-    """Simulate one way of showing; return the run and the labels."""
+def measure(show: Show) -> Row:
+    """Simulate one way of showing; return the numbers of a row of `results`."""
     images, labels = shown(show)
     masking = Masking(attention=show.attention, mlp=show.mlp)
-    return simulate(_network(show.model), images, show.steps, masking, show.seed), labels
-
-
-def measure(show: Show) -> Row:
-    """Measure one way of showing: the numbers of a row of `results`."""
-    done, labels = simulated(show)
+    done = simulate(_network(show.model), images, show.steps, masking, show.seed)
     after = done.accuracy(labels)
     eighths = range(show.steps // 8, show.steps + 1, show.steps // 8)
     times = {t for t in STEPS if t <= show.steps} | set(eighths)
@@ -185,7 +180,9 @@ def opposites(logits: Tensor, labels: Tensor) -> float:
 def run(progress: bool = False) -> None:
     """Measure everything that has no stored result of the same network yet."""
     known = manifest()
-    TABLE.fill(shows(), lambda s: asdict(s) | {"sha256": known[s.model]["sha256"]}, measure, progress)
+    TABLE.fill(
+        shows(), lambda s: asdict(s) | {"sha256": known[s.model]["sha256"]}, measure, progress
+    )
 
 
 @lru_cache(maxsize=4)
@@ -196,4 +193,3 @@ def _counts(name: str, frames: int, images: int) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=4)
 def _network(name: str) -> torch.nn.Module:
     return convert(load_shipped(name))
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -21,10 +22,8 @@ def describe() -> dict[str, object]:
         system = f"{platform.system()} {platform.release()}"
     versions = {"mstlib": mstlib.__version__}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            pass
     return {
         "processor": processor(),
         "architecture": platform.machine(),

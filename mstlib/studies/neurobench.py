@@ -1,55 +1,57 @@
-"""Count the operations of three networks with NeuroBench, and explain each difference from ours.
+"""The operations of three networks counted with NeuroBench, each difference from ours explained.
 
-Usage: .boot/bin/uv pip install --no-deps --target DIR neurobench snntorch
-       PYTHONPATH=DIR .venv/bin/python tools/neurobench_counts.py
-
-Without --no-deps would come tonic, which is under the GPL; NeuroBench's metrics do not need it.
+Question: what does the field's benchmark leave out of a converted transformer?
+Arms: two transformers and one convolutional network; our counts and NeuroBench's.
+Seeds: none, nothing is masked. Images: the first 20 of the test split, T = 32, in float64.
+Statistic: each metric, its difference from ours, and what that difference is made of (page A4).
+Refuted: by any part of a difference that has no name.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 
 import mstlib
 from mstlib.analysis.counting import fan_out
-from mstlib.analysis.operations import LayerCount, trace
+from mstlib.analysis.operations import LayerCount, Trace, trace
 from mstlib.convert import SpikingNetwork
 from mstlib.interop.neurobench import measure
+from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
-from mstlib.studies.records import FOLDER
+from mstlib.studies.records import FOLDER, Row, versions, write
 
-OUT = FOLDER / "neurobench.json"
 NETWORKS = (("mst-digits", "digits"), ("mst-scenes", "scenes"), ("vgg-digits", "digits"))
 IMAGES, STEPS = 20, 32
+INSTALL = (
+    "pip install --no-deps --target DIR neurobench snntorch, and set PYTHONPATH=DIR (without "
+    "--no-deps comes tonic, which is under the GPL and not needed)"
+)
 
 
-def ours(snn: SpikingNetwork, images: Tensor, labels: Tensor, steps: int) -> dict:
-    """Count operations, and what NeuroBench leaves out, for one image over T steps.
+def _watched(
+    snn: SpikingNetwork, images: Tensor, steps: int
+) -> tuple[Trace, Counter[str], Counter[str], int]:
+    """Trace a run, and count what a trace does not.
 
-    Args:
-        snn: A converted network.
-        images: ``(B, channels, height, width)``.
-        labels: ``(B,)`` true classes.
-        steps: T.
+    Returns:
+        The trace; by layer of weights, its multiplications of numbers that are not 0, and of all
+        numbers but those that stand for the padding; and how often, after the first step, a neuron
+        got no current and sent no spike.
     """
-    reached: dict[str, int] = {}  # multiplications of numbers that are not 0
-    inside: dict[str, int] = {}  # of all numbers, but not of those that stand for the padding
-    idle = 0  # neurons that got no current and sent no spike, after the first step
+    reached, inside, idle = Counter(), Counter(), 0
 
     def arrives(name: str) -> object:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             (x,) = inputs
             linear = isinstance(module, nn.Linear)
             fans = module.out_features if linear else fan_out(module, *x.shape[2:])
-            some = int(((x != 0) * fans).sum())
-            reached[name] = reached.get(name, 0) + some
-            inside[name] = inside.get(name, 0) + int((torch.ones_like(x) * fans).sum())
+            reached[name] += int(((x != 0) * fans).sum())
+            inside[name] += int((torch.ones_like(x) * fans).sum())
 
         return hook
 
@@ -59,13 +61,25 @@ def ours(snn: SpikingNetwork, images: Tensor, labels: Tensor, steps: int) -> dic
         first = len(neuron.step_counts) == neuron.steps
         idle += int(still[1 if first else 0 :].sum())
 
-    handles = [neuron.register_forward_hook(rest) for neuron in snn.neurons.values()]
-    for name, module in snn.net.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            handles.append(module.register_forward_hook(arrives(name)))
-    found = trace(snn, images, steps)
-    for handle in handles:
-        handle.remove()
+    hooks = dict.fromkeys(snn.neurons.values(), rest) | {
+        module: arrives(name)
+        for name, module in snn.net.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    with watching(hooks):
+        return trace(snn, images, steps), reached, inside, idle
+
+
+def ours(snn: SpikingNetwork, images: Tensor, labels: Tensor, steps: int) -> Row:
+    """Count operations, and what NeuroBench leaves out, for one image over T steps.
+
+    Args:
+        snn: A converted network.
+        images: ``(B, channels, height, width)``.
+        labels: ``(B,)`` true classes.
+        steps: T.
+    """
+    found, reached, inside, idle = _watched(snn, images, steps)
     layers = [layer for layer in found.layers if layer.kind in ("linear", "conv")]
     products = [layer for layer in found.layers if layer.kind == "product"]
     entrywise = [layer for layer in found.layers if not layer.dense]
@@ -106,7 +120,7 @@ def ours(snn: SpikingNetwork, images: Tensor, labels: Tensor, steps: int) -> dic
     }
 
 
-def rows(mine: dict, theirs: dict) -> list[dict]:
+def rows(mine: Row, theirs: Row) -> list[Row]:
     """Put each number of NeuroBench beside ours, with what makes the difference.
 
     Args:
@@ -153,7 +167,7 @@ def rows(mine: dict, theirs: dict) -> list[dict]:
     ]
 
 
-def compare(name: str, data: str) -> dict:
+def compare(name: str, data: str) -> Row:
     """Measure one shipped network on the first test images of its data."""
     images, labels = mstlib.data.load(data, split="test", n=IMAGES)
     snn = mstlib.convert(mstlib.load(name).double())
@@ -169,22 +183,22 @@ def compare(name: str, data: str) -> dict:
     }
 
 
-def main() -> None:
-    """Measure, write the file, and print the rows."""
-    report = {
+def run(progress: bool = False) -> None:
+    """Measure, store the report, and print its rows.
+
+    Raises:
+        ValueError: NeuroBench is not installed.
+    """
+    report: Row = {
         "made by": "mst study neurobench",
         "taken": date.today().isoformat(),
-        "versions": {n: version(n).split("+")[0] for n in ("neurobench", "snntorch", "torch")},
+        "versions": versions("neurobench", "snntorch", "torch", install=INSTALL),
         "images": IMAGES,
         "steps": STEPS,
         "networks": [compare(*these) for these in NETWORKS],
     }
-    OUT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for network in report["networks"]:
+    write(FOLDER / "neurobench.json", report)
+    for network in report["networks"] if progress else ():
         print(network["network"])
         for row in network["rows"]:
             print("  {what}: {ours} {theirs} {less} {left}".format(**row))
-
-
-if __name__ == "__main__":
-    main()

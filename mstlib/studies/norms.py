@@ -110,4 +110,6 @@ def measure(short: Short) -> Row:
 
 def run(progress: bool = False) -> None:
     """Do every training that has no stored result of the same settings yet."""
-    TABLE.fill(TRAININGS, lambda short: asdict(short) | {"model": FORMS[short.form]}, measure, progress)
+    TABLE.fill(
+        TRAININGS, lambda short: asdict(short) | {"model": FORMS[short.form]}, measure, progress
+    )

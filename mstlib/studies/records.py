@@ -12,10 +12,10 @@ import copy
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from safetensors.torch import load, save
 from torch import nn
 
@@ -56,7 +56,7 @@ class Table:
             return
         content: object = rows
         if self.head is not None:
-            made = {"made by": f"mst study {self.path.stem}", "torch": release(torch.__version__)}
+            made = {"made by": f"mst study {self.path.stem}"} | versions("torch")
             content = made | self.head | {"rows": rows}
         write(self.path, content, self.lines)
 
@@ -135,9 +135,20 @@ def kept(name: str, model: nn.Module, make: Callable[..., nn.Module]) -> nn.Modu
     return model
 
 
-def release(version: str) -> str:
-    """Return a version without what names a build of it, as "+cpu"."""
-    return version.split("+")[0]
+def versions(*names: str, install: str = "") -> dict[str, str]:
+    """Return the versions of installed packages, without what names a build, as "+cpu".
+
+    Args:
+        names: Of the packages.
+        install: How one that is missing gets here.
+
+    Raises:
+        ValueError: one is not installed.
+    """
+    try:
+        return {name: version(name).split("+")[0] for name in names}
+    except PackageNotFoundError as missing:
+        raise ValueError(f"{missing.name} is not installed: {install}") from None
 
 
 def _plain(key: Row) -> Row:

@@ -126,22 +126,13 @@ def find(
     return records.find(rows, Case(masking, tuned, seed, options))
 
 
-def measure(
-    model: nn.Module,
-    name: str,
-    masking: Masking,
-    images: int = IMAGES,
-    runs: int = RUNS,
-    lasting: str | None = None,
-) -> Row:
+def measure(model: nn.Module, name: str, masking: Masking, lasting: str | None = None) -> Row:
     """Measure a network under a masking: ten runs of it as ANN and in spikes, lesions, spikes.
 
     Args:
         model: A QCFS network.
         name: Name of its data set.
         masking: Masks of the measurement.
-        images: How many test images.
-        runs: Seeds of the masks.
         lasting: A lesion that lasts throughout, in training as here.
 
     Returns:
@@ -150,8 +141,8 @@ def measure(
         ``emitted`` and ``delivered``, spikes of an image in a step by kind of layer; ``power`` of
         Eq. 10.
     """
-    x, y = data.load(name, "test", images)
-    row, snn, every = under_masks(model, masking, range(runs), x, y, STEPS, lasting)
+    x, y = data.load(name, "test", IMAGES)
+    row, snn, every = under_masks(model, masking, range(RUNS), x, y, STEPS, lasting)
     for kind in ("branch", "scores"):
         with lesion(snn, kind):
             row[kind] = round(float(simulate(snn, x, max(STEPS), masking).accuracy(y)[-1]), 4)

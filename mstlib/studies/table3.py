@@ -29,9 +29,7 @@ from mstlib.studies.convnets import Case, student
 from mstlib.studies.records import FOLDER, KEPT, Row, Table
 
 IMAGES, STEPS = 150, 32
-TABLE = Table(
-    FOLDER / "table3.json", recipe=("sha256",), head={"images": IMAGES, "steps": STEPS}
-)
+TABLE = Table(FOLDER / "table3.json", recipe=("sha256",), head={"images": IMAGES, "steps": STEPS})
 # (network, its data, where it is masked). A student is named NETWORK-KIND-PERCENT, the unmasked one
 # of the same training NETWORK-control or NETWORK-conv-0; those that are missing are left out.
 NETWORKS = (
