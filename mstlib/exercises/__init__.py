@@ -11,21 +11,7 @@ from mstlib.exercises.grading import Exercise, Result
 __all__ = ["Exercise", "Result", "check", "find"]
 __getattr__ = rooms(__name__, __path__)
 
-CHAPTERS = {
-    "1": "ch01",
-    "2": "ch02",
-    "3": "ch03",
-    "4": "ch04",
-    "5": "ch05",
-    "6": "ch06",
-    "7": "ch07",
-    "8": "ch08",
-    "9": "ch09",
-    "10": "ch10",
-    "11": "ch11",
-    "12": "ch12",
-    "A3": "a3",
-}
+CHAPTERS = {str(n): f"ch{n:02}" for n in range(1, 13)} | {"A3": "a3"}
 
 
 def check(number: str, answer: Any) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
+from mstlib.exercises.grading import Exercise, seeded
 
 
 def _resting(
@@ -52,7 +52,7 @@ def _right(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
 
 
 def _cases() -> list[tuple]:
-    draw = torch.Generator().manual_seed(0)
+    draw = seeded(0)
     currents = 1.2 * torch.rand(50, generator=draw, dtype=torch.float64)
     return [(currents, keep, rest, 40) for keep in (1.0, 0.8) for rest in (0, 1, 5)]
 

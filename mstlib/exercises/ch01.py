@@ -5,16 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from mstlib.exercises.grading import Exercise, seeded
 
 
 def _currents(steps: int, neurons: int, seed: int, scale: float = 1.0) -> Tensor:
     """Currents between -0.5 and 1.5, some of them beyond what a neuron can follow."""
-    return scale * (2 * torch.rand(steps, neurons, generator=_random(seed)) - 0.5)
+    return scale * (2 * torch.rand(steps, neurons, generator=seeded(seed)) - 0.5)
 
 
 def _ties(steps: int) -> Tensor:
@@ -34,9 +30,9 @@ DECODE = Exercise(
     "the rate, read back as a current",
     right=_decode,
     cases=lambda: [
-        ((torch.rand(16, 5, generator=_random(1)) < 0.4).float(), 1.0),
-        ((torch.rand(7, 3, 4, generator=_random(2)) < 0.7).float(), 2.5),
-        ((torch.rand(1, 6, generator=_random(3)) < 0.5).float(), 0.5),
+        ((torch.rand(16, 5, generator=seeded(1)) < 0.4).float(), 1.0),
+        ((torch.rand(7, 3, 4, generator=seeded(2)) < 0.7).float(), 2.5),
+        ((torch.rand(1, 6, generator=seeded(3)) < 0.5).float(), 0.5),
     ],
     mistakes={
         "you return the rate; each spike carries the charge θ, so multiply by the threshold.": (

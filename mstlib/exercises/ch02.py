@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 2.1 ---------------------------------------------------------------------------------------------
 
@@ -27,7 +22,7 @@ def _inputs(seed: int, shape: tuple[int, ...], threshold: float, levels: int) ->
     There the value is at the clip exactly, and PyTorch's versions differ in whether a gradient
     passes.
     """
-    x = threshold * (3 * torch.rand(shape, generator=_random(seed)) - 1)
+    x = threshold * (3 * torch.rand(shape, generator=seeded(seed)) - 1)
     step = (x * levels / threshold + 0.5).floor()
     return x + torch.where(step == 0, -1, torch.where(step == levels, 1, 0)) * threshold / levels
 
@@ -116,7 +111,7 @@ def _run(
 
 
 def _network_case(seed: int, steps: int, threshold: float) -> tuple:
-    draw = _random(seed)
+    draw = seeded(seed)
     x = torch.rand(9, 6, generator=draw)
     w1, b1 = torch.randn(8, 6, generator=draw), 0.5 * torch.randn(8, generator=draw)
     w2, b2 = torch.randn(3, 8, generator=draw), torch.randn(3, generator=draw)
@@ -172,7 +167,7 @@ def _errors(
 
 def _activations(seed: int, skew: float) -> Tensor:
     """Pre-activations with a long right tail and many negative values."""
-    normal = torch.randn(4000, generator=_random(seed))
+    normal = torch.randn(4000, generator=seeded(seed))
     return normal.abs().pow(skew) * normal.sign()
 
 
@@ -234,10 +229,10 @@ SPLIT = Exercise(
     "one error, split into three",
     right=_split_error,
     cases=lambda: [
-        (2.5 * torch.rand(9, 40, generator=_random(10)) - 0.7, 1.0),
-        (torch.randn(16, 40, generator=_random(11)) + 1.0, 2.0),
+        (2.5 * torch.rand(9, 40, generator=seeded(10)) - 0.7, 1.0),
+        (torch.randn(16, 40, generator=seeded(11)) + 1.0, 2.0),
         (
-            0.6 * torch.randn(33, 40, generator=_random(12)) + torch.linspace(-0.3, 1.0, 40),
+            0.6 * torch.randn(33, 40, generator=seeded(12)) + torch.linspace(-0.3, 1.0, 40),
             0.5,
         ),
     ],

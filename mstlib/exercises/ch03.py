@@ -6,12 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 3.1 ---------------------------------------------------------------------------------------------
 
@@ -27,7 +22,7 @@ def _mix(
 
 
 def _tokens(seed: int, *shape: int) -> tuple[Tensor, Tensor, Tensor, float]:
-    draw = _random(seed)
+    draw = seeded(seed)
     x = 2 + 3 * torch.randn(*shape, generator=draw)
     mean, var = torch.randn(shape[-1], generator=draw), torch.rand(shape[-1], generator=draw)
     return x, mean, var + 0.5, 0.1 + 0.1 * seed
@@ -74,7 +69,7 @@ def _fold_both(before: Affine, weight: Tensor, bias: Tensor, behind: Affine) -> 
 
 
 def _sandwich(seed: int, width: int) -> tuple[Affine, Tensor, Tensor, Affine]:
-    draw = _random(seed)
+    draw = seeded(seed)
 
     def vector() -> Tensor:
         return torch.randn(width, generator=draw)
@@ -131,7 +126,7 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _samples(seed: int, size: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     return torch.randn(size, generator=draw), 0.2 + 0.4 * torch.randn(size, generator=draw)
 
 
@@ -187,7 +182,7 @@ def _one_over_slope(x: Tensor) -> Tensor:
 
 
 def _spikes(seed: int, *shape: int) -> tuple[Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     rates = 0.8 * torch.rand(shape[1:], generator=draw)
     return ((torch.rand(shape, generator=draw) < rates).float(),)
 

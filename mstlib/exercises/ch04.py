@@ -5,13 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
+from mstlib.exercises.grading import Exercise, seeded
 from mstlib.neurons import integrate_and_fire
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 # 4.1 ---------------------------------------------------------------------------------------------
 
@@ -35,8 +30,8 @@ def _together(a: Tensor, b: Tensor, steps: int) -> Tensor:
 
 def _currents(seed: int, *shape: int) -> tuple[Tensor, Tensor]:
     # Odd multiples of 1/64 and some equal pairs: exact in 32 bits, and no rhythm like another.
-    a, b = ((2 * torch.randint(0, 32, shape, generator=_random(seed + i)) + 1) / 64 for i in (0, 1))
-    return a, torch.where(torch.rand(shape, generator=_random(seed + 2)) < 0.3, a, b)
+    a, b = ((2 * torch.randint(0, 32, shape, generator=seeded(seed + i)) + 1) / 64 for i in (0, 1))
+    return a, torch.where(torch.rand(shape, generator=seeded(seed + 2)) < 0.3, a, b)
 
 
 RHYTHMS = Exercise(
@@ -78,7 +73,7 @@ def _steps(x: Tensor) -> Tensor:
 
 
 def _spikes(seed: int, steps: int, tokens: int, others: int, d: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     q = 1.5 * (torch.rand(steps, tokens, d, generator=draw) < 0.5)
     k = 0.5 * (torch.rand(steps, others, d, generator=draw) < 0.4)
     q[0] = 1.5  # so that the first step counts
@@ -129,7 +124,7 @@ def _gap(a: Tensor, bias: Tensor) -> Tensor:
 
 
 def _scores(seed: int, steps: int, tokens: int, theta: float) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     a = theta * (torch.rand(steps, tokens, tokens, generator=draw) < 0.4).float()
     bias = torch.randn(tokens, tokens, generator=draw)
     far = torch.rand(tokens, tokens, generator=draw) < 0.2

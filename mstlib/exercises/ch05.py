@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 5.1 ---------------------------------------------------------------------------------------------
 
@@ -26,7 +21,7 @@ def _normalise(x: Tensor, eps: float, axes: tuple[int, ...], unbiased: bool = Fa
 
 def _tokens(seed: int, *shape: int) -> Tensor:
     """Tokens whose images, positions and channels all have means and scales of their own."""
-    draw = _random(seed)
+    draw = seeded(seed)
     x = torch.randn(shape, generator=draw)
     for axis, size in enumerate(shape):
         view = [1] * len(shape)
@@ -100,7 +95,7 @@ def _fire(
 
 
 def _trains(seed: int, steps: int, tokens: int, width: int, rate: float) -> tuple[Tensor, Tensor]:
-    draw = torch.rand(2, steps, tokens, width, generator=_random(seed))
+    draw = torch.rand(2, steps, tokens, width, generator=seeded(seed))
     q, k = (draw < rate).float()
     return q, k
 
@@ -169,7 +164,7 @@ def _masked_weights(scores: Tensor, keep: Tensor, bias: Tensor, apart: Tensor) -
 
 
 def _weights_case(seed: int, tokens: int, threshold: float, ratio: float) -> tuple:
-    draw = _random(seed)
+    draw = seeded(seed)
     scores = threshold * (torch.rand(tokens, tokens, generator=draw) < 0.4).float()
     keep = (torch.rand(tokens, tokens, generator=draw) >= ratio).float()
     bias = 0.5 * torch.randn(tokens, tokens, generator=draw)

@@ -7,12 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 6.1 ---------------------------------------------------------------------------------------------
 
@@ -25,7 +20,7 @@ def _fold(
 
 
 def _layer(seed: int, outputs: int, inputs: int, eps: float = 1e-5) -> tuple:
-    draw = _random(seed)
+    draw = seeded(seed)
     weight, bias = (
         torch.randn(outputs, inputs, generator=draw),
         torch.randn(outputs, generator=draw),
@@ -96,7 +91,7 @@ def _product_error(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _trains(seed: int, steps: int, tokens: int, width: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     shape = (steps, tokens, width)
     q = (torch.rand(shape, generator=draw) < 0.4).float()
     # Half of the keys fire with the queries, so that the error has one sign.
@@ -151,7 +146,7 @@ def _votes(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _answers(seed: int, steps: int, images: int, classes: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     labels = torch.randint(classes, (images,), generator=draw)
     logits = 3 * torch.randn(steps, images, classes, generator=draw)
     logits += torch.nn.functional.one_hot(labels, classes)
@@ -216,7 +211,7 @@ def _square(x: Tensor) -> Tensor:
 
 
 def _scores(seed: int, steps: int, *shape: int) -> Tensor:
-    return 4.0 * (torch.rand(steps, *shape, generator=_random(seed)) < 0.4).float()
+    return 4.0 * (torch.rand(steps, *shape, generator=seeded(seed)) < 0.4).float()
 
 
 EXACT = Exercise(

@@ -6,15 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from mstlib.exercises.grading import Exercise, seeded
 
 
 def _spikes(seed: int, *shape: int, rate: float = 0.5) -> Tensor:
-    return (torch.rand(shape, generator=_random(seed)) < rate).float()
+    return (torch.rand(shape, generator=seeded(seed)) < rate).float()
 
 
 # 7.1 ---------------------------------------------------------------------------------------------
@@ -27,7 +23,7 @@ def _mask(spikes: Tensor, numbers: Tensor, p: float) -> Tensor:
 def _to_mask(seed: int, steps: int, neurons: int, p: float) -> tuple[Tensor, Tensor, float]:
     return (
         1.5 * _spikes(seed, steps, neurons, rate=0.7),  # θ = 1.5: what is kept stays as it is
-        torch.rand(steps, neurons, generator=_random(seed + 100)),
+        torch.rand(steps, neurons, generator=seeded(seed + 100)),
         p,
     )
 
@@ -166,7 +162,7 @@ def _soft(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
 
 
 def _lesson(seed: int, draws: int, images: int, classes: int, share: float, tau: float) -> tuple:
-    draw = _random(seed)
+    draw = seeded(seed)
     student = 2 * torch.randn(draws, images, classes, generator=draw)
     teacher = 2 * torch.randn(images, classes, generator=draw)
     return student, teacher, torch.randint(classes, (images,), generator=draw), share, tau

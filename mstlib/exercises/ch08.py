@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 8.1 ---------------------------------------------------------------------------------------------
 
@@ -20,8 +15,8 @@ def _pooling_error(spikes: Tensor) -> Tensor:
 
 
 def _trains(seed: int, steps: int, inputs: int, neurons: int) -> tuple[Tensor]:
-    rates = torch.rand(inputs, neurons, generator=_random(seed))
-    return ((torch.rand(steps, inputs, neurons, generator=_random(seed + 1)) < rates).float(),)
+    rates = torch.rand(inputs, neurons, generator=seeded(seed))
+    return ((torch.rand(steps, inputs, neurons, generator=seeded(seed + 1)) < rates).float(),)
 
 
 POOLING = Exercise(
@@ -54,7 +49,7 @@ def _keep_the_mean(weight: Tensor, bias: Tensor, ratio: float) -> tuple[Tensor, 
 
 
 def _layer(seed: int, ratio: float) -> tuple[Tensor, Tensor, float]:
-    draw = _random(seed)
+    draw = seeded(seed)
     return torch.randn(5, 4, generator=draw), torch.randn(5, generator=draw), ratio
 
 
@@ -89,7 +84,7 @@ def _deliveries(emitted: Tensor, masked: Tensor, unmasked: Tensor, ratio: float)
 
 
 def _network(seed: int, ratio: float) -> tuple[Tensor, Tensor, Tensor, float]:
-    draw = _random(seed)
+    draw = seeded(seed)
     return (
         torch.randint(50, 500, (5,), generator=draw).double(),
         torch.tensor([1, 1, 2, 1, 0]),

@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 9.1 ---------------------------------------------------------------------------------------------
 
@@ -66,7 +61,7 @@ def _account(spikes: Tensor, mask: Tensor, fan_out: Tensor) -> tuple[Tensor, Ten
 
 
 def _spikes(seed: int, steps: int, images: int, neurons: int) -> tuple[Tensor, Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     spikes = (torch.rand(steps, images, neurons, generator=draw) < 0.4).float()
     mask = (torch.rand(steps, images, neurons, generator=draw) < 0.3).float()
     return spikes, mask, torch.randint(1, 9, (neurons,), generator=draw).float()

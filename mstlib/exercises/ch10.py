@@ -9,11 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from mstlib.exercises.grading import Exercise, seeded
 
 
 def _number(function: Callable[..., Tensor]) -> Callable[..., float]:
@@ -68,7 +64,7 @@ def _last_only(spikes: Tensor, gamma: float) -> Tensor:
 
 
 def _trains(seed: int, *shape: int) -> Tensor:
-    return (torch.rand(*shape, generator=_random(seed)) < 0.4).float()
+    return (torch.rand(*shape, generator=seeded(seed)) < 0.4).float()
 
 
 RECURSION = Exercise(
@@ -121,7 +117,7 @@ def _first_place(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def _boards(seed: int, images: int, side: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     # Few values, so that many maps have several highest places.
     maps = torch.randint(3, (images, side, side), generator=draw).float()
     maps += torch.arange(images)[:, None, None]
@@ -226,7 +222,7 @@ def _gate(image: Tensor) -> Tensor:
 
 
 def _picture(seed: int, places: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     return 0.2 + torch.rand(places, generator=draw), torch.randperm(places, generator=draw)
 
 
@@ -294,7 +290,7 @@ def _table(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _two_maps(seed: int, images: int, side: int) -> tuple[Tensor, Tensor]:
-    draw = _random(seed)
+    draw = seeded(seed)
     common = torch.rand(1, side, side, generator=draw)  # what all images share
     own = torch.rand(images, side, side, generator=draw)
     noise = torch.rand(2, images, side, side, generator=draw)

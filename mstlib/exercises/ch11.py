@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
-
-
-def _random(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from mstlib.exercises.grading import Exercise, seeded
 
 # 11.1 --------------------------------------------------------------------------------------------
 
@@ -40,7 +35,7 @@ def _bins(times: Tensor, refractory: float) -> Tensor:
 
 
 def _crossings(seed: int, number: int, longest: int) -> Tensor:
-    return 100 + torch.randint(1, longest, (number,), generator=_random(seed)).cumsum(0)
+    return 100 + torch.randint(1, longest, (number,), generator=seeded(seed)).cumsum(0)
 
 
 REFRACTORY = Exercise(
@@ -98,7 +93,7 @@ def _narrow(rows: Tensor) -> Tensor:
 
 
 def _rows(seed: int, number: int) -> Tensor:
-    return torch.randint(256, (number, 5), generator=_random(seed)).to(torch.uint8)
+    return torch.randint(256, (number, 5), generator=seeded(seed)).to(torch.uint8)
 
 
 BYTES = Exercise(
@@ -129,7 +124,7 @@ def _slices(t: Tensor, n: int) -> Tensor:
 
 
 def _times(seed: int, number: int) -> Tensor:
-    gaps = torch.randint(1, 90, (number,), generator=_random(seed))
+    gaps = torch.randint(1, 90, (number,), generator=seeded(seed))
     gaps[number // 2 :] *= 5  # busy at first
     return 7_000 + gaps.cumsum(0)
 
@@ -160,7 +155,7 @@ SLICES = Exercise(
 
 
 def _frames(seed: int, *shape: int) -> Tensor:
-    return torch.randint(5, shape, generator=_random(seed)).float()
+    return torch.randint(5, shape, generator=seeded(seed)).float()
 
 
 BACKWARDS = Exercise(

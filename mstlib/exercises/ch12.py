@@ -7,7 +7,7 @@ import json
 import torch
 from torch import Tensor
 
-from mstlib.exercises.grading import Exercise
+from mstlib.exercises.grading import Exercise, seeded
 
 # 12.1 --------------------------------------------------------------------------------------------
 
@@ -52,7 +52,7 @@ def _right(images: Tensor, accuracy: Tensor) -> int:
 
 
 def _reports(seed: int, processes: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     images = torch.randint(500, 4001, (processes,), generator=generator)
     right = (images * (0.5 + 0.5 * torch.rand(processes, generator=generator))).long()
     return images, torch.round(right.double() / images, decimals=4)

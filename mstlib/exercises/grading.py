@@ -117,6 +117,11 @@ class Exercise:
         return Result(False, f"{self.number} not attempted yet", attempted=False)
 
 
+def seeded(seed: int) -> torch.Generator:
+    """Return where an exercise's random inputs come from."""
+    return torch.Generator().manual_seed(seed)
+
+
 def _copy(value: Any) -> Any:
     """A deep copy of tensors, also inside tuples, lists and dictionaries."""
     if isinstance(value, Tensor):
