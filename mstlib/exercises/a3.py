@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -31,26 +33,6 @@ def _resting(
     return torch.stack(spikes)
 
 
-def _hears(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
-    return _resting(current, keep, rest, steps, hears=True)
-
-
-def _leaks(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
-    return _resting(current, keep, rest, steps, leaks=True)
-
-
-def _short(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
-    return _resting(current, keep, rest, steps, short=True)
-
-
-def _never_rests(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
-    return _resting(current, keep, 0, steps)
-
-
-def _right(current: Tensor, keep: float, rest: int, steps: int) -> Tensor:
-    return _resting(current, keep, rest, steps)
-
-
 def _cases() -> list[tuple]:
     draw = seeded(0)
     currents = 1.2 * torch.rand(50, generator=draw, dtype=torch.float64)
@@ -61,13 +43,19 @@ EXERCISES = [
     Exercise(
         "A3.1",
         "a rest after each spike",
-        _right,
+        _resting,
         _cases,
         {
-            "while it rests the neuron takes no input; here the current still comes in.": _hears,
-            "while it rests the potential stays where the reset left it; here it leaks.": _leaks,
-            "the rest is one step too short: after a spike, `rest` whole steps are silent.": _short,
-            "the neuron never rests.": _never_rests,
+            "while it rests the neuron takes no input; here the current still comes in.": (
+                partial(_resting, hears=True)
+            ),
+            "while it rests the potential stays where the reset left it; here it leaks.": (
+                partial(_resting, leaks=True)
+            ),
+            "the rest is one step too short: after a spike, `rest` whole steps are silent.": (
+                partial(_resting, short=True)
+            ),
+            "the neuron never rests.": lambda i, keep, rest, steps: _resting(i, keep, 0, steps),
         },
     )
 ]

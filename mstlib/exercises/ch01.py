@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -116,10 +118,6 @@ COUNT = Exercise(
 # 1.3 ---------------------------------------------------------------------------------------------
 
 
-def _lost_charge(current: Tensor, threshold: float) -> Tensor:
-    return _lost(current, threshold)
-
-
 def _lost(
     current: Tensor,
     threshold: float,
@@ -141,7 +139,7 @@ def _lost(
 LOST = Exercise(
     "1.3",
     "the charge a reset to zero throws away",
-    right=_lost_charge,
+    right=_lost,
     cases=lambda: [
         (_currents(40, 12, seed=7), 1.0),
         (_currents(25, 12, seed=8, scale=2.0), 2.0),
@@ -149,26 +147,16 @@ LOST = Exercise(
     ],
     mistakes={
         "you count all of u at a spike; θ of it leaves as the spike, only u − θ is lost.": (
-            lambda current, threshold: _lost(current, threshold, kept=0.0)
+            partial(_lost, kept=0.0)
         ),
         "your neuron subtracts θ (soft reset), which loses nothing; "
-        "here the potential is set to zero after a spike.": (
-            lambda current, threshold: _lost(current, threshold, reset="soft")
-        ),
-        "your neuron starts at 0; in this book it starts at θ/2.": (
-            lambda current, threshold: _lost(current, threshold, start=0.0)
-        ),
-        "your neuron needs u > θ; it fires already when u = θ.": (
-            lambda current, threshold: _lost(current, threshold, strict=True)
-        ),
+        "here the potential is set to zero after a spike.": partial(_lost, reset="soft"),
+        "your neuron starts at 0; in this book it starts at θ/2.": partial(_lost, start=0.0),
+        "your neuron needs u > θ; it fires already when u = θ.": partial(_lost, strict=True),
     },
 )
 
 # 1.4 ---------------------------------------------------------------------------------------------
-
-
-def _leaky_neuron(current: Tensor, threshold: float, leak: float) -> Tensor:
-    return _leaky(current, threshold, leak)
 
 
 def _leaky(
@@ -194,7 +182,7 @@ def _leaky(
 LEAKY = Exercise(
     "1.4",
     "the leaky neuron",
-    right=_leaky_neuron,
+    right=_leaky,
     cases=lambda: [
         (_currents(40, 12, seed=9), 1.0, 0.9),
         (_currents(40, 12, seed=10, scale=2.0), 2.0, 0.75),
@@ -203,26 +191,20 @@ LEAKY = Exercise(
     ],
     mistakes={
         "your neuron loses charge: it resets to zero. Subtract the threshold instead.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, reset="zero")
+            partial(_leaky, reset="zero")
         ),
         "your neuron never resets: after a spike, subtract the threshold from u.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, reset="none")
+            partial(_leaky, reset="none")
         ),
-        "your neuron starts at 0; start at θ/2.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, start=0.0)
-        ),
-        "your neuron needs u > θ; it fires already when u = θ.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, strict=True)
-        ),
+        "your neuron starts at 0; start at θ/2.": partial(_leaky, start=0.0),
+        "your neuron needs u > θ; it fires already when u = θ.": partial(_leaky, strict=True),
         "the new input leaks too; only what was there before does: u = leak·v + input.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, leaks_input=True)
+            partial(_leaky, leaks_input=True)
         ),
         "the leak is missing: before the input arrives, v shrinks to leak·v.": (
             lambda current, threshold, leak: _leaky(current, threshold, 1.0)
         ),
-        "a spike costs the threshold θ, not 1.": (
-            lambda current, threshold, leak: _leaky(current, threshold, leak, subtract=1.0)
-        ),
+        "a spike costs the threshold θ, not 1.": partial(_leaky, subtract=1.0),
         "a spike is 0 or 1; the threshold comes in later, when the spikes are weighed.": (
             lambda current, threshold, leak: threshold * _leaky(current, threshold, leak)
         ),

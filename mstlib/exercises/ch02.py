@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from mstlib.exercises.grading import Exercise, seeded
+from mstlib.neurons import integrate_and_fire
 
 # 2.1 ---------------------------------------------------------------------------------------------
 
 
+def _step(x: Tensor, threshold: float, levels: int) -> Tensor:
+    return (x * levels / threshold + 0.5).floor()
+
+
 def _threshold_gradient(x: Tensor, threshold: float, levels: int) -> Tensor:
-    step = (x * levels / threshold + 0.5).floor()
+    step = _step(x, threshold, levels)
     inside = step / levels - x / threshold
     return torch.where(step > levels, 1.0, torch.where(step < 0, 0.0, inside))
 
@@ -23,20 +30,8 @@ def _inputs(seed: int, shape: tuple[int, ...], threshold: float, levels: int) ->
     passes.
     """
     x = threshold * (3 * torch.rand(shape, generator=seeded(seed)) - 1)
-    step = (x * levels / threshold + 0.5).floor()
+    step = _step(x, threshold, levels)
     return x + torch.where(step == 0, -1, torch.where(step == levels, 1, 0)) * threshold / levels
-
-
-def _step_only(x: Tensor, threshold: float, levels: int) -> Tensor:
-    return ((x * levels / threshold + 0.5).floor() / levels).clamp(0, 1)
-
-
-def _unlimited(x: Tensor, threshold: float, levels: int) -> Tensor:
-    return (x * levels / threshold + 0.5).floor() / levels - x / threshold
-
-
-def _saturated_only(x: Tensor, threshold: float, levels: int) -> Tensor:
-    return ((x * levels / threshold + 0.5).floor() > levels).to(x.dtype)
 
 
 GRADIENT = Exercise(
@@ -50,33 +45,26 @@ GRADIENT = Exercise(
     ],
     mistakes={
         "the term −x/θ is missing: θ stands under x too, and the floor passes gradients through.": (
-            _step_only
+            lambda x, threshold, levels: (_step(x, threshold, levels) / levels).clamp(0, 1)
         ),
         "the clip is missing: above the top level the gradient is 1, below zero it is 0.": (
-            _unlimited
+            lambda x, threshold, levels: _step(x, threshold, levels) / levels - x / threshold
         ),
         "you have the clipped part; between 0 and θ the rounding error step/L − x/θ remains.": (
-            _saturated_only
+            lambda x, threshold, levels: (_step(x, threshold, levels) > levels).to(x.dtype)
         ),
         "the sign is turned round: raising θ raises what is clipped at it.": (
-            lambda x, threshold, levels: -_threshold_gradient(x, threshold, levels)
+            lambda *x: -_threshold_gradient(*x)
         ),
         "that is the gradient for x; the question is for θ.": (
             lambda x, threshold, levels: (
-                ((x * levels / threshold + 0.5).floor() >= 0)
-                & ((x * levels / threshold + 0.5).floor() <= levels)
-            ).to(x.dtype)
+                _step(x, threshold, levels).clamp(0, levels) == _step(x, threshold, levels)
+            ).float()
         ),
     },
 )
 
 # 2.2 ---------------------------------------------------------------------------------------------
-
-
-def _spiking_network(
-    x: Tensor, w1: Tensor, b1: Tensor, threshold: float, w2: Tensor, b2: Tensor, steps: int
-) -> Tensor:
-    return _run(x, w1, b1, threshold, w2, b2, steps)
 
 
 def _run(
@@ -121,7 +109,7 @@ def _network_case(seed: int, steps: int, threshold: float) -> tuple:
 NETWORK = Exercise(
     "2.2",
     "a network, converted by hand",
-    right=_spiking_network,
+    right=_run,
     cases=lambda: [
         _network_case(4, 8, 1.5),
         _network_case(5, 5, 0.7),
@@ -144,7 +132,7 @@ NETWORK = Exercise(
         "the second bias is added once and then divided by T; add it at every step.": (
             lambda *a: _run(*a, last_bias_once=True)
         ),
-        "you return the sum over the steps; divide by T.": (lambda *a: _run(*a) * a[-1]),
+        "you return the sum over the steps; divide by T.": lambda *a: _run(*a) * a[-1],
         "you divide by T + 1; there are T steps.": lambda *a: _run(*a, divide=1),
     },
     tolerance=1e-4,
@@ -153,16 +141,14 @@ NETWORK = Exercise(
 # 2.3 ---------------------------------------------------------------------------------------------
 
 
-def _best_threshold(x: Tensor, candidates: Tensor, levels: int) -> Tensor:
-    return candidates[_errors(x, candidates, levels).argmin()]
+def _best_threshold(x: Tensor, candidates: Tensor, levels: int, half: float = 0.5) -> Tensor:
+    return candidates[_errors(x, candidates, levels, half).argmin()]
 
 
-def _errors(
-    x: Tensor, candidates: Tensor, levels: int, half: float = 0.5, relu: bool = True
-) -> Tensor:
+def _errors(x: Tensor, candidates: Tensor, levels: int, half: float = 0.5) -> Tensor:
     steps = (x * levels / candidates[:, None] + half).floor()
     kept = candidates[:, None] * (steps / levels).clamp(0, 1)
-    return (kept - (x.relu() if relu else x)).square().mean(1)
+    return (kept - x.relu()).square().mean(1)
 
 
 def _activations(seed: int, skew: float) -> Tensor:
@@ -185,15 +171,13 @@ CHOICE = Exercise(
             lambda x, candidates, levels: candidates[-1]
         ),
         "you return the position of the best candidate; return the candidate itself.": (
-            lambda x, candidates, levels: _errors(x, candidates, levels).argmin()
+            lambda *x: _errors(*x).argmin()
         ),
         "you return the error itself; return the candidate that has it.": (
-            lambda x, candidates, levels: _errors(x, candidates, levels).min()
+            lambda *x: _errors(*x).min()
         ),
         "the half is missing: QCFS rounds to the nearest level, ⌊xL/θ + ½⌋.": (
-            lambda x, candidates, levels: candidates[
-                _errors(x, candidates, levels, half=0.0).argmin()
-            ]
+            partial(_best_threshold, half=0.0)
         ),
         "you take the worst candidate; look for the smallest error.": (
             lambda x, candidates, levels: candidates[_errors(x, candidates, levels).argmax()]
@@ -204,21 +188,11 @@ CHOICE = Exercise(
 # 2.4 ---------------------------------------------------------------------------------------------
 
 
-def _split_error(current: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-    return _split(current, threshold)
-
-
 def _split(
     current: Tensor, threshold: float, half: float = 0.5, start: float = 0.5
 ) -> tuple[Tensor, Tensor, Tensor]:
     steps, mean = len(current), current.mean(0)
-    v = torch.full_like(mean, start * threshold)
-    count = torch.zeros_like(mean)
-    for step in current:
-        u = v + step
-        spikes = (u >= threshold).to(u.dtype)
-        v = u - threshold * spikes
-        count += spikes
+    count = integrate_and_fire(current, threshold, start * threshold)[0].sum(0)
     clipped = mean.clamp(0, threshold)
     even = threshold * (mean * steps / threshold + half).floor().clamp(0, steps) / steps
     return clipped - mean.relu(), even - clipped, threshold * count / steps - even
@@ -227,7 +201,7 @@ def _split(
 SPLIT = Exercise(
     "2.4",
     "one error, split into three",
-    right=_split_error,
+    right=_split,
     cases=lambda: [
         (2.5 * torch.rand(9, 40, generator=seeded(10)) - 0.7, 1.0),
         (torch.randn(16, 40, generator=seeded(11)) + 1.0, 2.0),
@@ -238,28 +212,20 @@ SPLIT = Exercise(
     ],
     mistakes={
         "the signs are turned round: error = what the neuron says minus what ReLU says.": (
-            lambda current, threshold: tuple(-part for part in _split(current, threshold))
+            lambda *x: tuple(-part for part in _split(*x))
         ),
         "the quantised value needs the half: ⌊zT/θ + ½⌋, because v₀ = θ/2.": (
-            lambda current, threshold: _split(current, threshold, half=0.0)
+            partial(_split, half=0.0)
         ),
-        "your neuron starts at 0; start at θ/2.": (
-            lambda current, threshold: _split(current, threshold, start=0.0)
-        ),
-        "the order is clipping, quantisation, unevenness.": (
-            lambda current, threshold: _split(current, threshold)[::-1]
-        ),
+        "your neuron starts at 0; start at θ/2.": partial(_split, start=0.0),
+        "the order is clipping, quantisation, unevenness.": lambda *x: _split(*x)[::-1],
         "these are in units of θ; multiply by θ to have them in the units of the current.": (
             lambda current, threshold: tuple(
                 part / threshold for part in _split(current, threshold)
             )
         ),
         "quantisation still contains the clipping; compare it with the clipped mean.": (
-            lambda current, threshold: (
-                (parts := _split(current, threshold))[0],
-                parts[0] + parts[1],
-                parts[2],
-            )
+            lambda *x: (_split(*x)[0], sum(_split(*x)[:2]), _split(*x)[2])
         ),
     },
 )

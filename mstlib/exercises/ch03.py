@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
@@ -11,14 +14,16 @@ from mstlib.exercises.grading import Exercise, seeded
 # 3.1 ---------------------------------------------------------------------------------------------
 
 
-def _update(x: Tensor, mean: Tensor, var: Tensor, momentum: float) -> tuple[Tensor, Tensor]:
-    return _mix(x, mean, var, momentum, x.mean((0, 1)), x.var((0, 1), unbiased=True))
-
-
-def _mix(
-    x: Tensor, mean: Tensor, var: Tensor, momentum: float, new_mean: Tensor, new_var: Tensor
-) -> tuple[Tensor, Tensor]:
-    return (1 - momentum) * mean + momentum * new_mean, (1 - momentum) * var + momentum * new_var
+def _update(
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float,
+    axes: tuple[int, ...] = (0, 1),
+    spread: Callable[..., Tensor] = torch.var,
+) -> tuple[Tensor, ...]:
+    pairs = (mean, x.mean(axes)), (var, spread(x, axes))
+    return tuple((1 - momentum) * old + momentum * new for old, new in pairs)
 
 
 def _tokens(seed: int, *shape: int) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -36,9 +41,7 @@ RUNNING = Exercise(
     cases=lambda: [_tokens(1, 3, 4, 4), _tokens(2, 2, 3, 3)],
     mistakes={
         "the stored variance is the unbiased one, over n − 1; the plain one is what BatchNorm "
-        "divides by in training.": lambda x, m, v, k: _mix(
-            x, m, v, k, x.mean((0, 1)), x.var((0, 1), unbiased=False)
-        ),
+        "divides by in training.": partial(_update, spread=partial(torch.var, correction=0)),
         "momentum is the weight of the NEW batch; you give it to the old value.": (
             lambda x, m, v, k: _update(x, m, v, 1 - k)
         ),
@@ -46,15 +49,13 @@ RUNNING = Exercise(
             lambda x, m, v, k: _update(x, m, v, 1.0)
         ),
         "you average over the images only; all tokens of an image belong to the channel as well: "
-        "axes (0, 1).": lambda x, m, v, k: _mix(x, m, v, k, x.mean(0), x.var(0)),
+        "axes (0, 1).": partial(_update, axes=(0,)),
         "you average over the channels, which is LayerNorm; BatchNorm has one pair a channel: "
-        "axes (0, 1).": lambda x, m, v, k: _mix(x, m, v, k, x.mean((0, 2)), x.var((0, 2))),
-        "this is the standard deviation; the variance is stored.": (
-            lambda x, m, v, k: _mix(x, m, v, k, x.mean((0, 1)), x.std((0, 1)))
+        "axes (0, 1).": partial(_update, axes=(0, 2)),
+        "this is the standard deviation; the variance is stored.": partial(
+            _update, spread=torch.std
         ),
-        "return the mean first and the variance second.": lambda x, m, v, k: _update(x, m, v, k)[
-            ::-1
-        ],
+        "return the mean first and the variance second.": lambda *x: _update(*x)[::-1],
     },
 )
 
@@ -112,9 +113,7 @@ FOLD = Exercise(
         "the two norms are exchanged: `before` meets the inputs.": (
             lambda n, w, b, m: _fold_both(m, w, b, n)
         ),
-        "return the weight first and the bias second.": (
-            lambda n, w, b, m: _fold_both(n, w, b, m)[::-1]
-        ),
+        "return the weight first and the bias second.": lambda *x: _fold_both(*x)[::-1],
     },
 )
 

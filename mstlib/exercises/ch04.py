@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -43,12 +45,12 @@ RHYTHMS = Exercise(
         "this is how often they fire together; subtract the product of the two means.": _together,
         "take the means of the spikes that were fired: in T steps a neuron need not fire exactly "
         "a·T times.": lambda a, b, steps: _together(a, b, steps) - a * b,
-        "the neurons start at ½, not at 0.": lambda a, b, steps: _bias(a, b, steps, start=0.0),
+        "the neurons start at ½, not at 0.": partial(_bias, start=0.0),
         "the reset is soft: a spike takes 1 away, and what lay above stays.": (
-            lambda a, b, steps: _bias(a, b, steps, reset="zero")
+            partial(_bias, reset="zero")
         ),
         "the sign is turned round: the mean of the product, minus the product of the means.": (
-            lambda a, b, steps: -_bias(a, b, steps)
+            lambda *x: -_bias(*x)
         ),
         "this is the limit for equal rates, a(1 − a) or min(a, b) − ab; count the meetings of "
         "these two.": lambda a, b, steps: torch.minimum(a, b) - a * b,
@@ -56,7 +58,7 @@ RHYTHMS = Exercise(
             lambda a, b, steps: steps * _bias(a, b, steps)
         ),
         "keep the sign: neurons that miss each other have a negative bias.": (
-            lambda a, b, steps: _bias(a, b, steps).abs()
+            lambda *x: _bias(*x).abs()
         ),
     },
 )
@@ -164,19 +166,17 @@ SOFTMAX = Exercise(
                 ((a + bias).softmax(-2).mean(0) - (a.mean(0) + bias).softmax(-2)).abs().sum(-2)
             )
         ),
-        "one number for each query: do not average over the queries.": (
-            lambda a, bias: _gap(a, bias).mean()
-        ),
+        "one number for each query: do not average over the queries.": lambda *x: _gap(*x).mean(),
     },
 )
 
 # 4.4 ---------------------------------------------------------------------------------------------
 
 
-def _pairs(tokens: int, side: int, shift: int, around: int | None = None) -> tuple[Tensor, Tensor]:
+def _pairs(tokens: int, side: int, shift: int) -> tuple[Tensor, Tensor]:
     """For every pair of tokens: whether they share a window, whether both were rolled alike."""
-    line = torch.arange(tokens)
-    window, rolled = (line - shift) % tokens // side, line < (shift if around is None else around)
+    moved = torch.arange(tokens) - shift
+    window, rolled = moved % tokens // side, moved != moved % tokens
 
     def same(x: Tensor) -> Tensor:
         both = (x.long()[:, None] * tokens + x.long()).flatten()
@@ -188,13 +188,6 @@ def _pairs(tokens: int, side: int, shift: int, around: int | None = None) -> tup
 def _apart(tokens: int, side: int, shift: int) -> Tensor:
     window, alike = _pairs(tokens, side, shift)
     return window & ~alike
-
-
-def _other_way(tokens: int, side: int, shift: int) -> Tensor:
-    line = torch.arange(tokens)
-    window, rolled = (line + shift) % tokens // side, line >= tokens - shift
-    w, r = ((x.long()[:, None] * tokens + x.long()).flatten() for x in (window, rolled))
-    return (w[:, None] == w) & (r[:, None] != r)
 
 
 def _rows_only(tokens: int, side: int, shift: int) -> Tensor:
@@ -214,21 +207,17 @@ APART = Exercise(
     cases=lambda: [(8, 4, 2), (6, 3, 1), (4, 2, 1), (8, 4, 0)],
     mistakes={
         "turned round: true is for pairs that must NOT attend though they share a window.": (
-            lambda tokens, side, shift: (
-                _pairs(tokens, side, shift)[0] & _pairs(tokens, side, shift)[1]
-            )
+            lambda *x: torch.logical_and(*_pairs(*x))
         ),
         "these are all pairs that may not attend; mark only those that share a window, the others "
-        "never meet.": lambda tokens, side, shift: (
-            ~(_pairs(tokens, side, shift)[0] & _pairs(tokens, side, shift)[1])
-        ),
+        "never meet.": lambda *x: ~torch.logical_and(*_pairs(*x)),
         "these are the pairs in different windows; they never meet. Mark those WITHIN a window "
         "that the roll brought together.": lambda *x: ~_pairs(*x)[0],
         "this forgets the windows: a rolled token and another may lie in different ones.": (
             lambda *x: ~_pairs(*x)[1]
         ),
         "the roll is to the left and upwards: the FIRST rows and columns come to the far end.": (
-            _other_way
+            lambda tokens, side, shift: _apart(tokens, side, -shift)
         ),
         "you look at rows only; columns are rolled around as well.": _rows_only,
         "tokens are counted in the order of the map, not in that of the rolled map.": (

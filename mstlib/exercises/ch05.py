@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -10,11 +12,9 @@ from mstlib.exercises.grading import Exercise, seeded
 # 5.1 ---------------------------------------------------------------------------------------------
 
 
-def _batch_norm(x: Tensor, eps: float) -> Tensor:
-    return _normalise(x, eps, (0, 1))
-
-
-def _normalise(x: Tensor, eps: float, axes: tuple[int, ...], unbiased: bool = False) -> Tensor:
+def _normalise(
+    x: Tensor, eps: float, axes: tuple[int, ...] = (0, 1), unbiased: bool = False
+) -> Tensor:
     variance = x.var(axes, correction=int(unbiased), keepdim=True)
     return (x - x.mean(axes, keepdim=True)) / torch.sqrt(variance + eps)
 
@@ -33,22 +33,22 @@ def _tokens(seed: int, *shape: int) -> Tensor:
 NORM = Exercise(
     "5.1",
     "BatchNorm over the right axes",
-    right=_batch_norm,
+    right=_normalise,
     cases=lambda: [(_tokens(1, 4, 9, 6), 1e-5), (_tokens(2, 3, 4, 5), 0.1)],
     mistakes={
         "that is LayerNorm: you average over the channels of one token; average each channel over "
-        "all images and tokens.": lambda x, eps: _normalise(x, eps, (2,)),
+        "all images and tokens.": partial(_normalise, axes=(2,)),
         "you average over the images only; every token of every image belongs to the average.": (
-            lambda x, eps: _normalise(x, eps, (0,))
+            partial(_normalise, axes=(0,))
         ),
         "you average over the tokens of one image (InstanceNorm); average over the images too.": (
-            lambda x, eps: _normalise(x, eps, (1,))
+            partial(_normalise, axes=(1,))
         ),
         "you average over everything; each channel keeps a mean and a variance of its own.": (
-            lambda x, eps: _normalise(x, eps, (0, 1, 2))
+            partial(_normalise, axes=(0, 1, 2))
         ),
         "your variance divides by n − 1; BatchNorm normalises with the plain mean of squares, "
-        "var(..., correction=0).": lambda x, eps: _normalise(x, eps, (0, 1), unbiased=True),
+        "var(..., correction=0).": partial(_normalise, unbiased=True),
         "ε stands under the root, beside the variance.": lambda x, eps: (
             (x - x.mean((0, 1))) / (x.std((0, 1), correction=0) + eps)
         ),
@@ -65,8 +65,10 @@ NORM = Exercise(
 # 5.2 ---------------------------------------------------------------------------------------------
 
 
-def _score_spikes(q: Tensor, k: Tensor, threshold: float) -> Tensor:
-    return _fire(_products(q, k), threshold)
+def _score_spikes(
+    q: Tensor, k: Tensor, threshold: float, power: float = 0.5, **neuron: object
+) -> Tensor:
+    return _fire(_products(q, k, power), threshold, **neuron)
 
 
 def _products(q: Tensor, k: Tensor, power: float = 0.5) -> Tensor:
@@ -114,36 +116,25 @@ SCORES = Exercise(
         "the neurons are missing: these are real-valued scores; Eq. 7 sends them through IF.": (
             lambda q, k, threshold: _products(q, k)
         ),
-        "you scale by d; Eq. 7 divides by its root, √d.": (
-            lambda q, k, threshold: _fire(_products(q, k, 1.0), threshold)
-        ),
-        "the scale is missing: divide the products by √d.": (
-            lambda q, k, threshold: _fire(_products(q, k, 0.0), threshold)
-        ),
+        "you scale by d; Eq. 7 divides by its root, √d.": partial(_score_spikes, power=1.0),
+        "the scale is missing: divide the products by √d.": partial(_score_spikes, power=0.0),
         "you divide by the root of the number of tokens; d is the width of a head, q.shape[-1].": (
-            lambda q, k, threshold: _fire(
-                q @ k.transpose(-2, -1) / q.shape[-2] ** 0.5,
-                threshold,
-            )
+            lambda q, k, threshold: _fire(_products(q, k, 0) / q.shape[-2] ** 0.5, threshold)
         ),
         "rows and columns are exchanged: A[i, j] belongs to query i and key j.": (
-            lambda q, k, threshold: _fire(_products(k, q), threshold)
+            lambda q, k, threshold: _score_spikes(k, q, threshold)
         ),
         "your neurons forget between steps: the potential is carried from one step to the next.": (
-            lambda q, k, threshold: _fire(_products(q, k), threshold, reset="memoryless")
+            partial(_score_spikes, reset="memoryless")
         ),
         "your neurons compare each step by itself, from 0: the potential is carried on, and it "
-        "starts at θ/2.": (
-            lambda q, k, threshold: _fire(_products(q, k), threshold, start=0.0, reset="memoryless")
-        ),
-        "your neurons start at 0; start them at θ/2.": (
-            lambda q, k, threshold: _fire(_products(q, k), threshold, start=0.0)
-        ),
+        "starts at θ/2.": partial(_score_spikes, start=0.0, reset="memoryless"),
+        "your neurons start at 0; start them at θ/2.": partial(_score_spikes, start=0.0),
         "your neurons lose charge: they reset to zero. Subtract the threshold instead.": (
-            lambda q, k, threshold: _fire(_products(q, k), threshold, reset="zero")
+            partial(_score_spikes, reset="zero")
         ),
         "your neurons need u > θ; they fire already when u = θ.": (
-            lambda q, k, threshold: _fire(_products(q, k), threshold, strict=True)
+            partial(_score_spikes, strict=True)
         ),
         "you multiply averages over time; queries meet keys within each step.": (
             lambda q, k, threshold: _fire(
@@ -241,30 +232,19 @@ WEIGHTS = Exercise(
 
 
 def _apart(size: int, side: int, shift: int) -> Tensor:
-    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    return _differ(row, column, size, side, shift)
+    return _differ(_wrapped(size, shift), side, shift)
 
 
-def _differ(row: Tensor, column: Tensor, size: int, side: int, shift: int) -> Tensor:
-    """Which pairs of a shifted window come from opposite edges, by tokens' original places."""
-    wrapped = torch.stack([row < shift, column < shift]).roll((-shift, -shift), (1, 2))
-    parts = wrapped.view(2, size // side, side, size // side, side).permute(1, 3, 2, 4, 0)
-    parts = parts.reshape(-1, side * side, 2)
-    return (parts[:, :, None] != parts[:, None]).any(-1)
+def _wrapped(size: int, shift: int) -> Tensor:
+    """Which places wrap round over the top edge, and which over the left, (2, size, size)."""
+    return torch.stack(torch.meshgrid(*[torch.arange(size) < shift] * 2, indexing="ij"))
 
 
-def _wrong_roll(size: int, side: int, shift: int) -> Tensor:
-    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    wrapped = torch.stack([row < shift, column < shift]).roll((shift, shift), (1, 2))
-    parts = wrapped.view(2, size // side, side, size // side, side).permute(1, 3, 2, 4, 0)
-    parts = parts.reshape(-1, side * side, 2)
-    return (parts[:, :, None] != parts[:, None]).any(-1)
-
-
-def _one_axis(size: int, side: int, shift: int, axis: int) -> Tensor:
-    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    kept = (row, torch.full_like(row, size)) if axis == 0 else (torch.full_like(row, size), column)
-    return _differ(*kept, size, side, shift)
+def _differ(wrapped: Tensor, side: int, shift: int) -> Tensor:
+    """Which pairs of a window differ in one of some maps, by tokens' original places."""
+    parts = wrapped.roll((-shift, -shift), (1, 2)).unfold(1, side, side).unfold(2, side, side)
+    parts = parts.reshape(len(wrapped), -1, side * side)
+    return (parts[..., :, None] != parts[..., None, :]).any(0)
 
 
 APART = Exercise(
@@ -274,38 +254,26 @@ APART = Exercise(
     cases=lambda: [(8, 4, 2), (6, 3, 1), (12, 4, 1)],
     mistakes={
         "the shift mask is forgotten: the last window holds tokens from opposite edges.": (
-            lambda size, side, shift: torch.zeros_like(_apart(size, side, shift))
+            lambda *x: torch.zeros_like(_apart(*x))
         ),
-        "true and false are exchanged: mark the pairs that are apart.": (
-            lambda size, side, shift: ~_apart(size, side, shift)
+        "true and false are exchanged: mark the pairs that are apart.": lambda *x: ~_apart(*x),
+        "you roll the other way: the picture moves up and left, by −shift.": (
+            lambda size, side, shift: _differ(_wrapped(size, shift), side, -shift)
         ),
-        "you roll the other way: the picture moves up and left, by −shift.": _wrong_roll,
         "you look at rows only; the left edge wraps round as the top does.": (
-            lambda size, side, shift: _one_axis(size, side, shift, 0)
+            lambda size, side, shift: _differ(_wrapped(size, shift)[:1], side, shift)
         ),
         "you look at columns only; the top edge wraps round as the left does.": (
-            lambda size, side, shift: _one_axis(size, side, shift, 1)
+            lambda size, side, shift: _differ(_wrapped(size, shift)[1:], side, shift)
         ),
         "tokens that both wrapped round, but one over the top and one over the left edge, are "
-        "apart too: compare rows and columns one by one.": lambda size, side, shift: _either(
-            size, side, shift
+        "apart too: compare rows and columns one by one.": lambda size, side, shift: _differ(
+            _wrapped(size, shift).any(0, keepdim=True), side, shift
         ),
     },
 )
 
-
-def _either(size: int, side: int, shift: int) -> Tensor:
-    """The mistake of asking only whether a token wrapped round, and not over which edge."""
-    row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    wrapped = torch.where((row < shift) | (column < shift), 0, size)
-    return _differ(wrapped, torch.full_like(row, size), size, side, shift)
-
-
 # 5.5 ---------------------------------------------------------------------------------------------
-
-
-def _attention_parameters(width: int, heads: int, side: int) -> int:
-    return _count(width, heads, side)
 
 
 def _count(
@@ -327,11 +295,11 @@ def _count(
 PARAMETERS = Exercise(
     "5.5",
     "the parameters of one attention",
-    right=_attention_parameters,
+    right=_count,
     cases=lambda: [(96, 3, 7), (768, 24, 7), (48, 3, 4), (10, 2, 3)],
     mistakes={
         "the biases of the linear layers are missing: 3·width for Q, K, V and width for proj.": (
-            lambda width, heads, side: _count(width, heads, side, biases=False)
+            partial(_count, biases=False)
         ),
         "the position bias has one number for each relative shift, (2·side − 1)² of them, and "
         "for each head; yours has one for each pair of tokens.": lambda width, heads, side: _count(
@@ -348,23 +316,19 @@ PARAMETERS = Exercise(
             lambda width, heads, side: _count(width, heads, side, table=(2 * side + 1) ** 2 * heads)
         ),
         "the position bias table is missing: (2·side − 1)² numbers for each head.": (
-            lambda width, heads, side: _count(width, heads, side, table=0)
+            partial(_count, table=0)
         ),
         "the thresholds are missing: one for each of Q, K, V, A, A·V and proj.": (
-            lambda width, heads, side: _count(width, heads, side, thresholds=0)
+            partial(_count, thresholds=0)
         ),
         "there are six thresholds: those of Q, K, V, A, A·V and proj.": (
-            lambda width, heads, side: _count(width, heads, side, thresholds=4)
+            partial(_count, thresholds=4)
         ),
         "there are six thresholds, and you miss one: Q, K, V, A, A·V and proj.": (
-            lambda width, heads, side: _count(width, heads, side, thresholds=5)
+            partial(_count, thresholds=5)
         ),
-        "the last linear layer, proj, is missing.": (
-            lambda width, heads, side: _count(width, heads, side, proj=False)
-        ),
-        "Q, K and V have a matrix each: three of width × width.": (
-            lambda width, heads, side: _count(width, heads, side, qkv=1)
-        ),
+        "the last linear layer, proj, is missing.": partial(_count, proj=False),
+        "Q, K and V have a matrix each: three of width × width.": partial(_count, qkv=1),
         "the heads share one width: they divide it among them and do not multiply it.": (
             lambda width, heads, side: heads * _count(width, 1, side, thresholds=0) + 6
         ),

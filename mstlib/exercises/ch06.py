@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,32 +14,25 @@ from mstlib.exercises.grading import Exercise, seeded
 
 
 def _fold(
-    weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float
+    weight: Tensor,
+    bias: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    power: float = 0.5,
+    columns: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    scale = gamma / (var + eps).sqrt()
-    return weight * scale[:, None], (bias - mean) * scale + beta
+    scale = gamma / (var + eps) ** power
+    return weight * (scale if columns else scale[:, None]), (bias - mean) * scale + beta
 
 
 def _layer(seed: int, outputs: int, inputs: int, eps: float = 1e-5) -> tuple:
     draw = seeded(seed)
-    weight, bias = (
-        torch.randn(outputs, inputs, generator=draw),
-        torch.randn(outputs, generator=draw),
-    )
-    gamma, beta, mean = (torch.randn(outputs, generator=draw) for _ in range(3))
+    weight = torch.randn(outputs, inputs, generator=draw)
+    bias, gamma, beta, mean = (torch.randn(outputs, generator=draw) for _ in range(4))
     return weight, bias, gamma, beta, mean, 0.2 + torch.rand(outputs, generator=draw), eps
-
-
-def _without_root(weight: Tensor, bias: Tensor, *norm: object) -> tuple[Tensor, Tensor]:
-    gamma, beta, mean, var, eps = norm
-    scale = gamma / (var + eps)
-    return weight * scale[:, None], (bias - mean) * scale + beta
-
-
-def _by_column(weight: Tensor, bias: Tensor, *norm: object) -> tuple[Tensor, Tensor]:
-    gamma, beta, mean, var, eps = norm
-    scale = gamma / (var + eps).sqrt()
-    return weight * scale, (bias - mean) * scale + beta
 
 
 FOLD = Exercise(
@@ -48,40 +42,26 @@ FOLD = Exercise(
     # Square, so that scaling columns instead of rows runs and is found; a large eps, to be seen.
     cases=lambda: [_layer(1, 6, 6), _layer(2, 5, 5, eps=0.1), _layer(3, 1, 1)],
     mistakes={
-        "the variance is not the standard deviation: divide by √(σ² + ε).": _without_root,
-        "ε is missing: divide by √(σ² + ε).": lambda w, b, g, be, m, v, e: _fold(
-            w, b, g, be, m, v, 0
-        ),
+        "the variance is not the standard deviation: divide by √(σ² + ε).": partial(_fold, power=1),
+        "ε is missing: divide by √(σ² + ε).": lambda *x: _fold(*x[:-1], 0),
         "you scale the columns of W; each output has its own γ/σ, and outputs are rows: "
-        "weight * scale[:, None].": _by_column,
+        "weight * scale[:, None].": partial(_fold, columns=True),
         "the bias is not scaled: BatchNorm acts on W·x + b, so b is scaled like W.": (
-            lambda w, b, g, be, m, v, e: (
-                _fold(w, b, g, be, m, v, e)[0],
-                _shift(g, be, m, v, e) + b,
-            )
+            lambda w, b, *n: (_fold(w, b, *n)[0], _fold(w, 0 * b, *n)[1] + b)
         ),
         "the old bias is lost: it is part of what BatchNorm receives.": (
-            lambda w, b, g, be, m, v, e: _fold(w, 0 * b, g, be, m, v, e)
+            lambda w, b, *n: _fold(w, 0 * b, *n)
         ),
-        "β is missing in the new bias.": lambda w, b, g, be, m, v, e: _fold(
-            w, b, g, 0 * be, m, v, e
-        ),
+        "β is missing in the new bias.": lambda w, b, g, be, *n: _fold(w, b, g, 0 * be, *n),
         "μ is missing: BatchNorm subtracts the mean before it scales.": (
             lambda w, b, g, be, m, v, e: _fold(w, b, g, be, 0 * m, v, e)
         ),
         "γ is missing: the scale is γ/√(σ² + ε).": (
             lambda w, b, g, be, m, v, e: _fold(w, b, torch.ones_like(g), be, m, v, e)
         ),
-        "return the new weight first and the new bias second.": (
-            lambda w, b, g, be, m, v, e: _fold(w, b, g, be, m, v, e)[::-1]
-        ),
+        "return the new weight first and the new bias second.": lambda *x: _fold(*x)[::-1],
     },
 )
-
-
-def _shift(gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
-    return beta - mean * gamma / (var + eps).sqrt()
-
 
 # 6.2 ---------------------------------------------------------------------------------------------
 
@@ -106,7 +86,7 @@ PRODUCT = Exercise(
     cases=lambda: [_trains(4, 12, 5, 5), _trains(5, 7, 3, 3), _trains(6, 30, 4, 4)],
     mistakes={
         "the sign is turned round: error = what the spikes give minus what is wanted.": (
-            lambda q, k: -_product_error(q, k)
+            lambda *x: -_product_error(*x)
         ),
         "you return what the spikes give; subtract the product of the means.": (
             lambda q, k: (q @ k.transpose(-2, -1)).mean(0)
@@ -125,7 +105,7 @@ PRODUCT = Exercise(
             lambda q, k: (q * k).mean(0) - q.mean(0) * k.mean(0)
         ),
         "keep the sign: an error that is always positive is a bias, and that is the point.": (
-            lambda q, k: _product_error(q, k).abs()
+            lambda *x: _product_error(*x).abs()
         ),
         "only spikes of the same step meet; you let each step meet every other.": (
             lambda q, k: torch.zeros(q.shape[1], k.shape[1])
@@ -167,7 +147,7 @@ OVER_TIME = Exercise(
             lambda logits, labels: _accuracy(logits.softmax(-1), labels)
         ),
         "you return one number, the accuracy after the last step; return one for every step.": (
-            lambda logits, labels: _accuracy(logits, labels)[-1]
+            lambda *x: _accuracy(*x)[-1]
         ),
         "you return the number of right answers; divide by the number of images.": (
             lambda logits, labels: _accuracy(logits, labels) * len(labels)
@@ -175,9 +155,7 @@ OVER_TIME = Exercise(
         "you average over the steps, not over the images: the result has one value a step.": (
             lambda logits, labels: (logits.cumsum(0).argmax(-1) == labels).float().mean(0)
         ),
-        "this is in per cent; return shares between 0 and 1.": (
-            lambda logits, labels: 100 * _accuracy(logits, labels)
-        ),
+        "this is in per cent; return shares between 0 and 1.": lambda *x: 100 * _accuracy(*x),
         "you start from the end: after t steps, the FIRST t steps are known.": (
             lambda logits, labels: _accuracy(logits.flip(0), labels)
         ),
@@ -187,15 +165,16 @@ OVER_TIME = Exercise(
 # 6.4 ---------------------------------------------------------------------------------------------
 
 
+def _steps(x: Tensor) -> Tensor:
+    return torch.arange(1, len(x) + 1, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
 def _compensated(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    steps = torch.arange(1, len(x) + 1, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
-    scaled = steps * f(x.cumsum(0) / steps)
-    return torch.cat([scaled[:1], scaled[1:] - scaled[:-1]])
+    return _differences(_steps(x) * _of_running_mean(f, x))
 
 
 def _of_running_mean(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    steps = torch.arange(1, len(x) + 1, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
-    return f(x.cumsum(0) / steps)
+    return f(x.cumsum(0) / _steps(x))
 
 
 def _differences(y: Tensor) -> Tensor:
@@ -230,15 +209,12 @@ EXACT = Exercise(
         "you give f of the running mean at each step; the mean over the steps of THAT is not "
         "f of the mean. Give t·f(x̄_t) − (t−1)·f(x̄_{t−1}).": _of_running_mean,
         "you give f(x̄_t) − f(x̄_{t−1}); these add up to f(x̄_T), but their mean is 1/T of it. "
-        "Weigh them with t and t − 1.": lambda f, x: _differences(_of_running_mean(f, x)),
+        "Weigh them with t and t − 1.": lambda *x: _differences(_of_running_mean(*x)),
         "you take f of the running SUM; divide the sum by t first.": (
             lambda f, x: _differences(f(x.cumsum(0)))
         ),
         "t·f(x̄_t) alone grows for ever; subtract what the earlier steps have already given.": (
-            lambda f, x: (
-                torch.arange(1, len(x) + 1, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
-                * _of_running_mean(f, x)
-            )
+            lambda f, x: _steps(x) * _of_running_mean(f, x)
         ),
         "you know the future: step t may use the steps up to t only.": (
             lambda f, x: f(x.mean(0)).expand(len(x), *x.shape[1:])

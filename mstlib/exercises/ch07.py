@@ -63,6 +63,11 @@ def _score(q: Tensor, k: Tensor, p: float) -> tuple[Tensor, Tensor]:
     return kept * together / len(q), ((1 - kept) / (kept * together)).sqrt()
 
 
+def _of_sums(q: Tensor, k: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    together, kept = (q.sum(0) * k.sum(0)).sum(), (1 - p) ** 2
+    return kept * together / len(q), ((1 - kept) / (kept * together)).sqrt()
+
+
 def _trains(seed: int, steps: int, width: int, p: float) -> tuple[Tensor, Tensor, float]:
     return _spikes(seed, steps, width), _spikes(seed + 100, steps, width, rate=0.6), p
 
@@ -83,7 +88,7 @@ SCORE = Exercise(
             lambda q, k, p: (len(q) * _score(q, k, p)[0], _score(q, k, p)[1])
         ),
         "spikes meet within a step only: sum q·k over steps and features, not the product of "
-        "their sums.": lambda q, k, p: _of_sums(q, k, p),
+        "their sums.": _of_sums,
         "this is the relative VARIANCE; its root is the relative standard deviation.": (
             lambda q, k, p: (_score(q, k, p)[0], _score(q, k, p)[1] ** 2)
         ),
@@ -91,16 +96,10 @@ SCORE = Exercise(
             lambda q, k, p: (_score(q, k, p)[0], _score(q, k, p)[0] * _score(q, k, p)[1])
         ),
         "return the mean first and the relative standard deviation second.": (
-            lambda q, k, p: _score(q, k, p)[::-1]
+            lambda *x: _score(*x)[::-1]
         ),
     },
 )
-
-
-def _of_sums(q: Tensor, k: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    together, kept = (q.sum(0) * k.sum(0)).sum(), (1 - p) ** 2
-    return kept * together / len(q), ((1 - kept) / (kept * together)).sqrt()
-
 
 # 7.3 ---------------------------------------------------------------------------------------------
 
@@ -117,10 +116,10 @@ DRAWS = Exercise(
     cases=lambda: [(16, 64, 0.75), (9, 16, 0.5), (1, 8, 0.25), (50, 256, 0.9)],
     mistakes={
         "these are variances; a standard deviation is the root.": (
-            lambda n, T, p: tuple(sd**2 for sd in _draws(n, T, p))
+            lambda *x: tuple(sd**2 for sd in _draws(*x))
         ),
         "the two are exchanged: a value that is dropped whole varies MORE.": (
-            lambda n, T, p: _draws(n, T, p)[::-1]
+            lambda *x: _draws(*x)[::-1]
         ),
         "only the n steps with a spike draw anything that matters: √n, not √T.": (
             lambda n, T, p: (_draws(n, T, p)[0], _draws(n, T, p)[0] / T**0.5)

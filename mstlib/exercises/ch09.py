@@ -109,9 +109,7 @@ ACCOUNT = Exercise(
         ),
         "each neuron has a fan-out of its own: multiply before you sum; the mean fan-out would "
         "only do if all neurons fired alike.": _mean_fan,
-        "return emitted, delivered, operations, in this order.": (
-            lambda s, m, f: _account(s, m, f)[::-1]
-        ),
+        "return emitted, delivered, operations, in this order.": lambda *x: _account(*x)[::-1],
     },
     tolerance=1e-3,
 )
@@ -139,9 +137,7 @@ SAVING = Exercise(
         "only a share of the operations are those of the product: multiply by it.": (
             lambda share, p: 1 - (1 - p) ** 2
         ),
-        "this is in per cent; return a share between 0 and 1.": (
-            lambda share, p: 100 * _saving(share, p)
-        ),
+        "this is in per cent; return a share between 0 and 1.": lambda *x: 100 * _saving(*x),
     },
     tolerance=1e-9,
 )
@@ -177,13 +173,13 @@ BREAK_EVEN = Exercise(
             lambda T, add, multiply: _break_even(T, add, multiply) - 1 / T
         ),
         "turned round: the rate is what numbers cost, over what T steps of certain spikes cost.": (
-            lambda T, add, multiply: 1 / _break_even(T, add, multiply)
+            lambda *x: 1 / _break_even(*x)
         ),
         "T steps do not need T bits: ⌈log₂(T+1)⌉ bits write any count up to T.": (
             _with_bits(lambda T: T)
         ),
         "a rate above 1 is an answer, too: then spikes win at any rate. Do not clip.": (
-            lambda T, add, multiply: min(1.0, _break_even(T, add, multiply))
+            lambda *x: min(1.0, _break_even(*x))
         ),
     },
     tolerance=1e-6,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from functools import partial, wraps
 
 import torch
 from torch import Tensor
@@ -12,55 +12,38 @@ from torch import Tensor
 from mstlib.exercises.grading import Exercise, seeded
 
 
-def _number(function: Callable[..., Tensor]) -> Callable[..., float]:
+def _number(function: Callable[..., Tensor]) -> Callable[..., float | Tensor]:
     """The function with a plain number for its result, so that both kinds of number are taken."""
 
-    @functools.wraps(function)  # messages name its arguments
-    def number(*arguments: Tensor) -> float:
-        return function(*arguments).item()
+    @wraps(function)  # messages name its arguments
+    def number(*arguments: Tensor) -> float | Tensor:
+        result = function(*arguments)
+        return result.item() if result.numel() == 1 else result
 
     return number
+
+
+def _numbers(mistakes: dict[str, Callable[..., Tensor]]) -> dict[str, Callable]:
+    return {message: _number(mistake) for message, mistake in mistakes.items()}
 
 
 # 10.1 --------------------------------------------------------------------------------------------
 
 
-def _map(spikes: Tensor, gamma: float) -> Tensor:
-    score, maps = torch.zeros_like(spikes[0]), []
-    for s in spikes:
-        maps.append((score * s).sum(-1))
-        score = math.exp(-gamma) * (score + s)
-    return torch.stack(maps)
+def _faded(score: Tensor, s: Tensor, kept: float) -> Tensor:
+    return kept * (score + s)
 
 
-def _scored(spikes: Tensor, gamma: float) -> Tensor:
-    """N(t), without the factor s(t) and the sum over channels."""
-    score, scores = torch.zeros_like(spikes[0]), []
-    for s in spikes:
-        scores.append(score)
-        score = math.exp(-gamma) * (score + s)
+def _scores(spikes: Tensor, gamma: float, after: Callable[..., Tensor] = _faded) -> Tensor:
+    """N(t) of each step, made of N(t-1), s(t-1) and e^-γ."""
+    scores = [torch.zeros_like(spikes[0])]
+    for s in spikes[:-1]:
+        scores.append(after(scores[-1], s, math.exp(-gamma)))
     return torch.stack(scores)
 
 
-def _with_itself(spikes: Tensor, gamma: float) -> Tensor:
-    return ((_scored(spikes, gamma) + spikes) * spikes).sum(-1)
-
-
-def _late(spikes: Tensor, gamma: float) -> Tensor:
-    """The decay forgets to touch the newest spike: N(t) = e^-γ·N(t-1) + s(t-1)."""
-    score, maps = torch.zeros_like(spikes[0]), []
-    for s in spikes:
-        maps.append((score * s).sum(-1))
-        score = math.exp(-gamma) * score + s
-    return torch.stack(maps)
-
-
-def _last_only(spikes: Tensor, gamma: float) -> Tensor:
-    score, maps = torch.zeros_like(spikes[0]), []
-    for s in spikes:
-        maps.append((score * s).sum(-1))
-        score = math.exp(-gamma) * torch.where(s > 0, s, score)
-    return torch.stack(maps)
+def _map(spikes: Tensor, gamma: float, after: Callable[..., Tensor] = _faded) -> Tensor:
+    return (_scores(spikes, gamma, after) * spikes).sum(-1)
 
 
 def _trains(seed: int, *shape: int) -> Tensor:
@@ -78,17 +61,19 @@ RECURSION = Exercise(
     ],
     mistakes={
         "the spike of the present step counts itself; only earlier ones, t' < t, add to N(t).": (
-            _with_itself
+            lambda spikes, gamma: ((_scores(spikes, gamma) + spikes) * spikes).sum(-1)
         ),
         "a spike one step ago must already have faded once: N(t) = e^(−γ)·(N(t−1) + s(t−1)).": (
-            _late
+            partial(_map, after=lambda score, s, kept: kept * score + s)
         ),
-        "you keep only the latest spike; every earlier one adds its share.": _last_only,
+        "you keep only the latest spike; every earlier one adds its share.": (
+            partial(_map, after=lambda score, s, kept: kept * torch.where(s > 0, s, score))
+        ),
         "multiply by s(t): only neurons that fire at this step appear on its map.": (
-            lambda spikes, gamma: _scored(spikes, gamma).sum(-1)
+            lambda *x: _scores(*x).sum(-1)
         ),
         "sum over the channels, the last axis: the map has one number a place.": (
-            lambda spikes, gamma: _scored(spikes, gamma) * spikes
+            lambda spikes, gamma: _scores(spikes, gamma) * spikes
         ),
         "a mean over the channels, not their sum.": lambda spikes, gamma: (
             _map(spikes, gamma) / spikes.shape[-1]
@@ -106,9 +91,14 @@ RECURSION = Exercise(
 # 10.2 --------------------------------------------------------------------------------------------
 
 
-def _hit_rate(maps: Tensor, masks: Tensor) -> Tensor:
+def _hits(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of each image's highest places are inside, and how many there are."""
     top = maps == maps.amax((1, 2), keepdim=True)
-    return ((top & masks).sum((1, 2)) / top.sum((1, 2))).mean()
+    return (top & masks).sum((1, 2)), top.sum((1, 2))
+
+
+def _hit_rate(maps: Tensor, masks: Tensor) -> Tensor:
+    return torch.div(*_hits(maps, masks)).mean()
 
 
 def _first_place(maps: Tensor, masks: Tensor) -> Tensor:
@@ -134,83 +124,54 @@ HITS = Exercise(
     "the pointing game, fair to ties",
     right=_number(_hit_rate),
     cases=lambda: [_boards(4, 12, 4), _boards(5, 7, 3), _boards(6, 9, 5)],
-    mistakes={
-        message: _number(mistake)
-        for message, mistake in {
+    mistakes=_numbers(
+        {
             "argmax takes the first of several equal places, and with it the side of whoever reads "
             "from the top left; give a tie the share of its places inside the mask.": _first_place,
             "any highest place inside is not a hit where others lie outside: take their share.": (
-                lambda maps, masks: (
-                    ((maps == maps.amax((1, 2), keepdim=True)) & masks).any(2).any(1).float().mean()
-                )
+                lambda *x: (_hits(*x)[0] > 0).float().mean()
             ),
             "each image has a maximum of its own; you take one over all images.": (
-                lambda maps, masks: (
-                    ((maps == maps.max()) & masks).sum() / (maps == maps.max()).sum()
-                )
+                lambda maps, masks: masks[maps == maps.max()].float().mean()
             ),
             "this is the share of the map's total inside the mask, the energy; ask where the "
             "highest place is.": lambda maps, masks: (
                 (maps * masks).sum((1, 2)) / maps.sum((1, 2))
             ).mean(),
             "you divide by the size of the mask; divide by the number of highest places.": (
-                lambda maps, masks: (
-                    ((maps == maps.amax((1, 2), keepdim=True)) & masks).sum((1, 2))
-                    / masks.sum((1, 2))
-                ).mean()
+                lambda maps, masks: (_hits(maps, masks)[0] / masks.sum((1, 2))).mean()
             ),
-            "this is in per cent; return a share between 0 and 1.": (
-                lambda maps, masks: 100 * _hit_rate(maps, masks)
+            "this is in per cent; return a share between 0 and 1.": lambda *x: 100 * _hit_rate(*x),
+            "you return one value an image; the hit rate is their mean.": (
+                lambda *x: torch.div(*_hits(*x))
             ),
-        }.items()
-    }
-    | {
-        "you return one value an image; the hit rate is their mean.": (
-            lambda maps, masks: (
-                ((maps == maps.amax((1, 2), keepdim=True)) & masks).sum((1, 2))
-                / (maps == maps.amax((1, 2), keepdim=True)).sum((1, 2))
-            )
-        ),
-    },
+        }
+    ),
 )
 
 # 10.3 --------------------------------------------------------------------------------------------
 
 
-def _deletion(score: object, image: Tensor, order: Tensor) -> float:
-    left, curve = image.clone(), [score(image)]
+def _points(score: Callable, start: Tensor, order: Tensor, end: Tensor | None = None) -> Tensor:
+    """The scores while place after place of an image goes to 0, or to its value at the end."""
+    left, curve = start.clone(), [score(start)]
     for place in order:
-        left[place] = 0
-        curve.append(score(left))
-    curve = torch.stack(curve)
-    return (((curve[:-1] + curve[1:]) / 2).sum() / len(order)).item()
-
-
-def _points(score: object, image: Tensor, order: Tensor) -> list[Tensor]:
-    left, curve = image.clone(), [score(image)]
-    for place in order:
-        left[place] = 0
+        left[place] = 0 if end is None else end[place]
         curve.append(score(left))
     return torch.stack(curve)
 
 
-def _only_one(score: object, image: Tensor, order: Tensor) -> float:
-    curve = [score(image)]
-    for place in order:
-        left = image.clone()
-        left[place] = 0
-        curve.append(score(left))
-    curve = torch.stack(curve)
-    return (((curve[:-1] + curve[1:]) / 2).sum() / len(order)).item()
+def _area(points: Tensor) -> float:
+    return torch.trapezoid(points, dx=1 / (len(points) - 1)).item()
 
 
-def _insertion(score: object, image: Tensor, order: Tensor) -> float:
-    shown, curve = torch.zeros_like(image), [score(torch.zeros_like(image))]
-    for place in order:
-        shown[place] = image[place]
-        curve.append(score(shown))
-    curve = torch.stack(curve)
-    return (((curve[:-1] + curve[1:]) / 2).sum() / len(order)).item()
+def _deletion(score: Callable, image: Tensor, order: Tensor) -> float:
+    return _area(_points(score, image, order))
+
+
+def _only_one(score: Callable, image: Tensor, order: Tensor) -> float:
+    single = [_points(score, image, place[None])[1] for place in order]
+    return _area(torch.stack([score(image), *single]))
 
 
 def _saturating(image: Tensor) -> Tensor:
@@ -240,16 +201,16 @@ DELETION = Exercise(
             _only_one
         ),
         "this is insertion, or deletion of the lowest places first (the two have one area): start "
-        "from the whole image and delete the highest first.": _insertion,
+        "from the whole image and delete the highest first.": lambda score, image, order: _area(
+            _points(score, torch.zeros_like(image), order, image)
+        ),
         "the curve starts with the whole image, before anything is deleted.": (
-            lambda score, image, order: _points(score, image, order)[1:].mean().item()
+            lambda *x: _points(*x)[1:].mean().item()
         ),
         "the mean of the points counts the two ends in full; by trapezoids each of the pieces "
-        "counts the mean of its ends.": (
-            lambda score, image, order: _points(score, image, order).mean().item()
-        ),
+        "counts the mean of its ends.": lambda *x: _points(*x).mean().item(),
         "the image that remains at the end, all deleted, belongs to the curve too.": (
-            lambda score, image, order: _points(score, image, order)[:-1].mean().item()
+            lambda *x: _points(*x)[:-1].mean().item()
         ),
         "divide by the number of pieces: the axis runs from 0 to 1.": (
             lambda score, image, order: _deletion(score, image, order) * len(order)
@@ -263,30 +224,22 @@ DELETION = Exercise(
 # 10.4 --------------------------------------------------------------------------------------------
 
 
-def _beyond(a: Tensor, b: Tensor) -> Tensor:
-    ranks = [m.flatten(1).argsort(1).argsort(1).double() for m in (a, b)]
-    x, y = ((r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True, correction=0) for r in ranks)
-    table = x @ y.T / x.shape[1]
-    images = len(table)
-    others = (table.sum() - table.diagonal().sum()) / (images * (images - 1))
-    return table.diagonal().mean() - others
+def _ranks(maps: Tensor) -> Tensor:
+    return maps.flatten(1).argsort(1).argsort(1).double()
 
 
-def _values(a: Tensor, b: Tensor) -> Tensor:
-    x, y = (
-        (m.flatten(1) - m.flatten(1).mean(1, keepdim=True)).double()
-        for m in (a.double(), b.double())
-    )
-    table = (x / x.norm(dim=1, keepdim=True)) @ (y / y.norm(dim=1, keepdim=True)).T
-    images = len(table)
-    others = (table.sum() - table.diagonal().sum()) / (images * (images - 1))
-    return table.diagonal().mean() - others
+def _table(a: Tensor, b: Tensor, seen: Callable[[Tensor], Tensor] = _ranks) -> Tensor:
+    """The correlation of each map of a with each map of b."""
+    return torch.corrcoef(torch.cat([seen(a), seen(b)]))[: len(a), len(a) :]
 
 
-def _table(a: Tensor, b: Tensor) -> Tensor:
-    ranks = [m.flatten(1).argsort(1).argsort(1).double() for m in (a, b)]
-    x, y = ((r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True, correction=0) for r in ranks)
-    return x @ y.T / x.shape[1]
+def _others(table: Tensor) -> Tensor:
+    return (table.sum() - table.trace()) / (len(table) * (len(table) - 1))
+
+
+def _beyond(a: Tensor, b: Tensor, seen: Callable[[Tensor], Tensor] = _ranks) -> Tensor:
+    table = _table(a, b, seen)
+    return table.diagonal().mean() - _others(table)
 
 
 def _two_maps(seed: int, images: int, side: int) -> tuple[Tensor, Tensor]:
@@ -303,32 +256,24 @@ BEYOND = Exercise(
     "agreement beyond what any two images share",
     right=_number(_beyond),
     cases=lambda: [_two_maps(10, 5, 4), _two_maps(11, 8, 3), _two_maps(12, 3, 5)],
-    mistakes={
-        message: _number(mistake)
-        for message, mistake in {
+    mistakes=_numbers(
+        {
             "this is the agreement on the same image; subtract the mean agreement of maps of "
-            "different images.": lambda a, b: _table(a, b).diagonal().mean(),
+            "different images.": lambda *x: _table(*x).diagonal().mean(),
             "this is the agreement across images; it is to be subtracted from that on the same.": (
-                lambda a, b: (
-                    (_table(a, b).sum() - _table(a, b).diagonal().sum()) / (len(a) * (len(a) - 1))
-                )
+                lambda *x: _others(_table(*x))
             ),
-            "correlate ranks, not values: only the order of the places is asked for.": _values,
+            "correlate ranks, not values: only the order of the places is asked for.": (
+                partial(_beyond, seen=lambda maps: maps.flatten(1).double())
+            ),
             "the mean over all pairs has the pairs of the same image in it; leave them out.": (
-                lambda a, b: _table(a, b).diagonal().mean() - _table(a, b).mean()
+                lambda *x: _table(*x).diagonal().mean() - _table(*x).mean()
             ),
             "argsort once gives the places in order of height; the rank of each place is the "
-            "argsort of that.": lambda a, b: _beyond_of_orders(a, b),
-            "the sign is turned round: same image minus different images.": lambda a, b: (
-                -_beyond(a, b)
-            ),
-        }.items()
-    },
+            "argsort of that.": lambda *x: _beyond(*(m.flatten(1).argsort(1) for m in x)),
+            "the sign is turned round: same image minus different images.": lambda *x: -_beyond(*x),
+        }
+    ),
 )
-
-
-def _beyond_of_orders(a: Tensor, b: Tensor) -> Tensor:
-    return _beyond(*(m.flatten(1).argsort(1).view(m.shape) for m in (a, b)))
-
 
 EXERCISES = (RECURSION, HITS, DELETION, BEYOND)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -48,15 +51,13 @@ REFRACTORY = Exercise(
         (_crossings(9, 12, 3000), 1500),
     ],
     mistakes={
-        "a pixel is deaf after an event that it sent; not after one that was lost.": (_since_any),
+        "a pixel is deaf after an event that it sent; not after one that was lost.": _since_any,
         "after exactly the refractory time the pixel hears again: >=, not >.": _late,
         "the first crossing is always sent: the pixel has been at rest.": (
             lambda times, refractory: _sent(times, refractory) & (torch.arange(len(times)) > 0)
         ),
         "the deaf time begins with the event that was sent, not with a grid of time.": _bins,
-        "you return which crossings are lost; return which are sent.": (
-            lambda times, refractory: ~_sent(times, refractory)
-        ),
+        "you return which crossings are lost; return which are sent.": lambda *x: ~_sent(*x),
         "return for each crossing whether it is sent (bool), not the times.": (
             lambda times, refractory: times[_sent(times, refractory)]
         ),
@@ -66,30 +67,15 @@ REFRACTORY = Exercise(
 # 11.2 --------------------------------------------------------------------------------------------
 
 
-def _decode(rows: Tensor) -> Tensor:
-    x, y, a, b, c = rows.long().unbind(1)
-    return torch.stack([(a & 127) << 16 | b << 8 | c, x, y, a >> 7], 1)
-
-
-def _with_polarity(rows: Tensor) -> Tensor:
-    x, y, a, b, c = rows.long().unbind(1)
-    return torch.stack([a << 16 | b << 8 | c, x, y, a >> 7], 1)
-
-
-def _little_end(rows: Tensor) -> Tensor:
-    x, y, a, b, c = rows.long().unbind(1)
-    return torch.stack([(a & 127) | b << 8 | c << 16, x, y, a >> 7], 1)
-
-
-def _lowest_bit(rows: Tensor) -> Tensor:
-    x, y, a, b, c = rows.long().unbind(1)
-    return torch.stack([(a >> 1) << 16 | b << 8 | c, x, y, a & 1], 1)
-
-
-def _narrow(rows: Tensor) -> Tensor:
-    """Shifted as bytes: what leaves the eight bits is lost."""
-    x, y, a, b, c = rows.unbind(1)
-    return torch.stack([(a & 127) << 16 | b << 8 | c, x, y, a >> 7], 1).long()
+def _decode(
+    rows: Tensor,
+    time: Callable[..., Tensor] = lambda a, b, c: (a & 127) << 16 | b << 8 | c,
+    polarity: Callable[[Tensor], Tensor] = lambda a: a >> 7,
+    kind: torch.dtype = torch.int64,
+) -> Tensor:
+    """The right columns; the options are the usual mistakes."""
+    x, y, a, b, c = rows.to(kind).unbind(1)
+    return torch.stack([time(a, b, c), x, y, polarity(a)], 1).long()
 
 
 def _rows(seed: int, number: int) -> Tensor:
@@ -103,13 +89,21 @@ BYTES = Exercise(
     cases=lambda: [(_rows(1, 40),), (_rows(2, 7),), (torch.full((1, 5), 255, dtype=torch.uint8),)],
     mistakes={
         "the highest bit of the third byte is the polarity and no part of the time: & 127.": (
-            _with_polarity
+            partial(_decode, time=lambda a, b, c: a << 16 | b << 8 | c)
         ),
-        "the time is written with its highest bits first.": _little_end,
-        "the polarity is the highest bit of the third byte, not its lowest.": _lowest_bit,
+        "the time is written with its highest bits first.": (
+            partial(_decode, time=lambda a, b, c: (a & 127) | b << 8 | c << 16)
+        ),
+        "the polarity is the highest bit of the third byte, not its lowest.": (
+            partial(
+                _decode, time=lambda a, b, c: (a >> 1) << 16 | b << 8 | c, polarity=lambda a: a & 1
+            )
+        ),
         "x is the first byte and y the second.": lambda rows: _decode(rows)[:, [0, 2, 1, 3]],
         "the columns are t, x, y, p, in this order.": lambda rows: _decode(rows)[:, [1, 2, 0, 3]],
-        "a byte that is shifted left loses its bits: turn the rows into int64 first.": _narrow,
+        "a byte that is shifted left loses its bits: turn the rows into int64 first.": (
+            partial(_decode, kind=torch.uint8)
+        ),
         "the polarity is 1 where the bit is set.": (
             lambda rows: _decode(rows) * torch.tensor([1, 1, 1, -1]) + torch.tensor([0, 0, 0, 1])
         ),
@@ -144,7 +138,7 @@ SLICES = Exercise(
         "clocks do not start with the recording: count from its first event.": (
             lambda t, n: (t * n // t[-1]).clamp(max=n - 1)
         ),
-        "number the slices from 0.": lambda t, n: _slices(t, n) + 1,
+        "number the slices from 0.": lambda *x: _slices(*x) + 1,
         "return whole numbers (int64): the slice, not how far into the recording an event is.": (
             lambda t, n: (t - t[0]) * n / (t[-1] - t[0])
         ),

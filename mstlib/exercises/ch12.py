@@ -38,9 +38,7 @@ ROWS = Exercise(
         "return one row of the result for each piece: (parts, rows of a piece).": (
             lambda batch, rank, world, parts: torch.arange(rank, batch, world)
         ),
-        "process 0 begins with row 0: ranks count from 0.": (
-            lambda batch, rank, world, parts: _rows(batch, rank, world, parts) + 1
-        ),
+        "process 0 begins with row 0: ranks count from 0.": lambda *x: _rows(*x) + 1,
     },
 )
 
@@ -140,13 +138,6 @@ def _bill(
     return seconds / devices / 3600, seconds / 3600 * watts / 1000 * pue
 
 
-def _one_device(
-    images: int, epochs: int, rate: float, watts: float, devices: int, pue: float
-) -> tuple[float, float]:
-    hours = images * epochs / rate / devices / 3600
-    return hours, hours * watts * pue / 1000
-
-
 BILL = Exercise(
     "12.4",
     "hours shrink with more devices, energy does not",
@@ -157,21 +148,18 @@ BILL = Exercise(
         (1_281_167, 300, 900.0, 700.0, 8, 1.2),
     ],
     mistakes={
-        "all devices draw power: multiply by their number.": _one_device,
+        "all devices draw power: multiply by their number.": lambda *x: (
+            _bill(*x)[0],
+            _bill(*x)[1] / x[4],
+        ),
         "more devices shorten the hours: divide by their number.": (
-            lambda images, epochs, rate, watts, devices, pue: _bill(
-                images, epochs, rate, watts * devices, 1, pue
-            )
+            lambda n, e, r, w, d, p: _bill(n, e, r, w * d, 1, p)
         ),
         "the building takes pue times what the devices draw.": (
-            lambda images, epochs, rate, watts, devices, pue: _bill(
-                images, epochs, rate, watts, devices, 1.0
-            )
+            lambda n, e, r, w, d, p: _bill(n, e, r, w, d, 1.0)
         ),
         "a kilowatt-hour is 1000 watt-hours.": (
-            lambda images, epochs, rate, watts, devices, pue: _bill(
-                images, epochs, rate, 1000 * watts, devices, pue
-            )
+            lambda n, e, r, w, d, p: _bill(n, e, r, 1000 * w, d, p)
         ),
     },
 )
