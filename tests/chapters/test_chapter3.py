@@ -1,4 +1,4 @@
-"""Chapter 3: the LayerNorm variant, distances of distributions, short trainings, plain code."""
+"""Chapter 3: the LayerNorm variant, distances of distributions, plain code."""
 
 import copy
 from dataclasses import asdict
@@ -19,8 +19,6 @@ from mstlib.explorers import NormalisationExplorer
 from mstlib.models.layers import ReadoutNorm, StepNorm, TokenNorm
 from mstlib.models.swin import SwinConfig
 from mstlib.plain import plain_loop
-from mstlib.studies import norms as convergence
-from mstlib.studies.norms import FORMS, TRAININGS, Short, learn, results, run_all
 from mstlib.train import RECIPES, accuracy
 
 NOTEBOOK = "03_layernorm_against_batchnorm.ipynb"
@@ -136,50 +134,6 @@ def test_activations_and_potentials_are_those_of_the_same_neurons(norm):
     first = next(iter(trained))
     torch.testing.assert_close(trained[first], spiking[4][first])
     assert not any(m._forward_hooks for m in ann.modules())
-
-
-# ---- short trainings ----
-
-
-def test_a_short_training_begins_as_a_longer_one_does_and_as_the_stored_one_did():
-    short = Short("BN, also in the MLP", rate=0.002, seed=0, batches=2)
-    stored = next(r for r in results() if asdict(short).items() - {("batches", 2)} <= r.items())
-    _, two = learn(short)
-    assert two == pytest.approx(stored["losses"][:2], abs=0.01)
-    _, three = learn(Short("BN, also in the MLP", rate=0.002, seed=0, batches=3))
-    assert three[:2] == two
-    with pytest.raises(ValueError, match=r"form must be one of .* not 'GN'"):
-        Short("GN")
-    with pytest.raises(ValueError, match="batches must be a whole number >= 1, not 0"):
-        Short("LN", batches=0)
-
-
-def test_every_short_training_is_stored_once_with_its_settings():
-    rows = results()
-    settings = [{key: row[key] for key in asdict(Short("LN"))} for row in rows]
-    assert sorted(map(str, settings)) == sorted(str(asdict(short)) for short in TRAININGS)
-    for row in rows:
-        assert row["model"] == FORMS[row["form"]]
-        assert len(row["losses"]) == row["batches"]
-        assert 0 <= row["accuracy"] <= 1
-    assert results(convergence.WEIGHTS / "none.json") == []
-
-
-def test_trainings_go_on_where_they_stopped(tmp_path, monkeypatch):
-    done = []
-
-    def quick(short):
-        done.append(short)
-        return tiny(norm="layer"), [1.0] * short.batches
-
-    monkeypatch.setattr(convergence, "learn", quick)
-    monkeypatch.setattr(convergence, "accuracy", lambda *arguments: 0.5)
-    path = tmp_path / "some.json"
-    some = [Short(form, seed=seed, batches=3) for seed in (0, 1) for form in FORMS]
-    run_all(some[:2], path)
-    run_all(some, path)
-    assert done == some
-    assert [row["form"] for row in results(path)] == [short.form for short in some]
 
 
 # ---- the explorer ----

@@ -6,11 +6,9 @@ import torch
 from reading import definition
 from torch import fx, nn
 
-import mstlib
 from mstlib.masking import Masking, RandomSpikeMask, set_masking
 from mstlib.models.tracing import spiking
 from mstlib.qcfs import QCFS
-from mstlib.studies.convnets import CASES, Case, find, results
 from mstlib.train import calibrate
 
 NAME = "08_beyond_transformers.ipynb"
@@ -78,22 +76,3 @@ def test_statistics_measured_again_are_those_of_the_masked_network():
     before = net.graph.get_submodule("3").running_mean
     assert (norm.running_mean - before).abs().max() > 0.05
     assert not fixed.training
-
-
-def test_every_case_of_the_sweep_is_stored_with_its_recipe():
-    rows = results()
-    assert len(rows) == len(CASES)
-    for case in CASES:
-        row = find(rows, case)
-        assert (row["recipe"] is not None) == case.tuned
-        assert len(row["snn"]["64"]) == (1 if case.ratio == 0 else 10 if case.tuned else 3)
-        assert set(row["emitted"]) == set(row["delivered"])
-        assert abs(sum(row["emitted"].values()) * 1000 / row["power"] - 1) < 1e-3
-
-
-def test_a_stored_result_comes_out_again():
-    case = Case("resnet-digits", 0.1, tuned=False)
-    stored = find(results(), case)
-    again = mstlib.studies.convnets.measure(mstlib.load(case.network), "digits", case.ratio, 100, 1)
-    assert abs(sum(again["emitted"].values()) / sum(stored["emitted"].values()) - 1) < 0.05
-    assert abs(again["snn"]["64"][0] - stored["snn"]["64"][0]) < 0.1

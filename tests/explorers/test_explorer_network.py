@@ -20,7 +20,6 @@ from mstlib.explorers.answers import block_name, layer_names, mask_after, record
 from mstlib.explorers.network import CURVES, offered
 from mstlib.masking import mask_numbers
 from mstlib.models.layers import SpikeSoftmax
-from mstlib.studies import curves
 
 STEPS, SEED = 9, 5
 MASKING = Masking(attention=0.5, mlp=0.25)
@@ -234,25 +233,6 @@ def test_the_answer_is_not_for_others_to_set():
 
 
 # ---- the stored curves ----
-
-
-def test_curves_belong_to_the_networks_that_pages_offer():
-    rows = json.loads(CURVES.read_text())
-    about = [{k: v for k, v in row.items() if k not in ("accuracy", "scores")} for row in rows]
-    assert about == curves.wanted(), "run `.venv/bin/python tools/curves.py`"
-    for row in rows:
-        assert len(row["accuracy"]) == (row["seeds"] if row["ratio"] else 1)
-        assert (row["scores"] is not None) == (row["place"] == "attention")
-
-
-def test_a_stored_cell_is_measured_again():
-    chosen = {"network": "mst-digits", "place": "attention", "ratio": 0.5}
-    row = next(r for r in json.loads(CURVES.read_text()) if chosen.items() <= r.items())
-    found = curves.measure(row)
-    one = 1 / row["images"] + 1e-4  # one picture, and the rounding
-    assert found["accuracy"] == pytest.approx(row["accuracy"], abs=one)
-    assert found["scores"] == pytest.approx(row["scores"], abs=one)
-    assert len(set(row["accuracy"])) > 1  # masks of another seed do something else
 
 
 def test_a_page_gets_means_and_what_the_training_was():

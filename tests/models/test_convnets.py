@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from small_convnets import SHAPE, SMALL, fitted, pictures
 from timm.models.densenet import DenseNet
 from timm.models.regnet import RegNet, RegNetCfg
 from timm.models.vgg import VGG
@@ -21,15 +22,7 @@ from mstlib.models.layers import Sum
 from mstlib.models.tracing import SpikingPool, TraceError, spiking
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
-from mstlib.studies.convnets import delivered, emitted
 from mstlib.train import Distillation, Recipe, accuracy, calibrate, distil, train
-
-SMALL = {
-    "resnet18": ConvConfig("resnet18", width=4, deep_stem=True),
-    "vgg16": ConvConfig("vgg16", width=4, hidden=16),
-}
-SHAPE = (3, 32, 32)
-
 
 # Networks that this package has no code for.
 OTHERS = {
@@ -40,26 +33,6 @@ OTHERS = {
     ),
     "densenet": lambda: DenseNet(4, (2, 2), num_classes=10),
 }
-
-
-def pictures(n=4, seed=0, shape=SHAPE):
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
-
-
-def fitted(net, seed=1):
-    """Random norms, and thresholds fitted to the activations, in float64."""
-    draw = torch.Generator().manual_seed(seed)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values, low, high in (
-                (module.weight, 0.7, 1.3),
-                (module.bias, -0.3, 0.3),
-                (module.running_mean, -0.3, 0.3),
-                (module.running_var, 0.5, 1.5),
-            ):
-                values.data.uniform_(low, high, generator=draw)
-    calibrate(net, pictures(16), levels=4)
-    return net.double().eval()
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -179,39 +152,6 @@ def test_blocks_begin_after_each_sum_and_each_pooling(small):
     assert set(run.delivered) == masked
     with pytest.raises(ValueError, match="no block"):
         set_masking(small, Masking(conv=0.5, blocks=(9,)))
-
-
-@pytest.mark.parametrize("ratio", [0.0, 0.5])
-def test_deliveries_are_what_hooks_count_at_every_reader(small, ratio):
-    snn, x = mstlib.convert(small), pictures().double()
-    seen = {}
-
-    def watch(name):
-        def hook(module, inputs):
-            for operand, spikes in enumerate(inputs):
-                key = name, operand
-                seen[key] = seen.get(key, 0) + int(spikes.count_nonzero())
-
-        return hook
-
-    modules = dict(snn.net.named_modules())
-    pairs = [(layer, r) for layer, readers in snn.net.readers.items() for r in readers]
-    assert {layer for layer, _ in pairs} == set(snn.neurons)
-    for _, reader in pairs:
-        modules[reader.removesuffix("_mask")].register_forward_pre_hook(watch(reader))
-    run = mstlib.simulate(snn, x, 6, Masking(conv=ratio))
-    counted = {}
-    for layer, reader in pairs:
-        operand = int(reader.endswith("sum"))
-        spikes = seen[reader, operand] / run.image_steps
-        counted[layer] = counted.get(layer, 0) + spikes
-    assert delivered(snn, run) == pytest.approx(counted)
-    assert sum(emitted(run).values()) == pytest.approx(run.power() * 1e-3)
-    if ratio == 0:
-        sizes = {layer: len(readers) for layer, readers in snn.net.readers.items()}
-        assert delivered(snn, run) == pytest.approx(
-            {k: v * sizes[k] for k, v in emitted(run).items()}
-        )
 
 
 def test_a_mask_stops_the_convolution_and_not_the_shortcut():

@@ -4,34 +4,42 @@ import json
 
 import pytest
 from small import SMALL
+from tiny import tiny
 
-from mstlib.studies import lesions as controls
-from mstlib.studies.lesions import CONTROLS, Control, results, run_controls
+from mstlib.studies import lesions
+from mstlib.studies.lesions import CONTROLS, ONCE, SEEDS, Control, results
+from mstlib.studies.records import Table
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """The control of one small recipe, the lists of what gets trained, and the results' path."""
+    """Controls of one small recipe: what gets trained, the results' path, and how to run some."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(controls.RECIPES, "mst-digits", SMALL)
-    monkeypatch.setattr(controls, "IMAGES", 40)
-    monkeypatch.setattr(controls.measure, "__defaults__", (40,))
-    trained, real = [], controls.train
+    monkeypatch.setitem(lesions.RECIPES, "mst-digits", SMALL)
+    monkeypatch.setattr(lesions, "IMAGES", 40)
+    path = tmp_path / "lesions.json"
+    monkeypatch.setattr(lesions, "TABLE", Table(path))
+    trained = []
 
     def train(recipe, seed, **options):
         trained.append((recipe.lesion, seed))
-        return real(recipe, seed, **options)
+        return tiny(seed, in_channels=1, image_size=32, patch_size=8)
 
-    monkeypatch.setattr(controls, "train", train)
-    return trained, tmp_path / "controls.json"
+    def run(controls, seeds):
+        monkeypatch.setattr(lesions, "CONTROLS", controls)
+        monkeypatch.setattr(lesions, "SEEDS", seeds)
+        lesions.run()
+
+    monkeypatch.setattr(lesions, "train", train)
+    return trained, path, run
 
 
 def test_stored_controls_are_not_trained_again(small):
-    trained, path = small
+    trained, path, run = small
     both = (Control("mst-digits"), Control("mst-digits", lesion="branch"))
-    run_controls(both, (0,), path)
+    run(both, (0,))
     assert trained == [(None, 0), ("branch", 0)]
-    whole, cut = results(path)
+    whole, cut = results()
     assert (whole["model"], whole["attention"], whole["lesion"]) == ("mst-digits", "softmax", None)
     assert cut["lesion"] == "branch"
     assert set(whole["snn"]) == {"8", "16", "32", "64"}
@@ -47,19 +55,19 @@ def test_stored_controls_are_not_trained_again(small):
     assert not {"snn", "branch", "scores"} & set(cut)
 
     before = path.read_text()
-    run_controls(both, (0,), path)
+    run(both, (0,))
     assert len(trained) == 2
     assert path.read_text() == before
 
-    run_controls(both[1:], (0, 1), path)  # one more seed
+    run(both[1:], (0, 1))  # one more seed
     assert trained[2:] == [("branch", 1)]
 
     rows = json.loads(before)
     rows[0]["recipe"]["relu_rate"] = 1.0  # as if an older recipe had made it
     path.write_text(json.dumps(rows))
-    run_controls(both, (0,), path)
+    run(both, (0,))
     assert trained[3:] == [(None, 0)]
-    assert len(results(path)) == 2
+    assert len(results()) == 2
 
 
 def test_controls_cover_what_the_chapter_tells():
@@ -71,8 +79,12 @@ def test_controls_cover_what_the_chapter_tells():
     assert Control("mst-scenes", lesion="scores").recipe.lesion == "scores"
 
 
-def test_no_file_means_no_results(tmp_path):
-    assert results(tmp_path / "none.json") == []
+def test_all_that_is_to_be_measured_is_stored_so_that_nothing_is_trained(monkeypatch):
+    before = lesions.TABLE.path.read_bytes()
+    monkeypatch.setattr(lesions, "train", None)
+    lesions.run()
+    assert lesions.TABLE.path.read_bytes() == before
+    assert len(results()) == len(SEEDS) * len(CONTROLS) - (len(SEEDS) - 1) * len(ONCE)
 
 
 def test_patience_trains_for_longer():

@@ -3,19 +3,22 @@
 import json
 import re
 from dataclasses import asdict, replace
+from functools import partial
 
 import nbformat
 import pytest
 import torch
 from reading import NOTEBOOKS, cells
 from small import SMALL, same
+from tiny import tiny
 
 from mstlib import data
-from mstlib.checkpoints import load_shipped, manifest
+from mstlib.checkpoints import load_shipped, manifest, save_shipped
 from mstlib.convert import convert
 from mstlib.masking import Masking
 from mstlib.simulate import simulate
-from mstlib.studies import students as sweeps
+from mstlib.studies import students
+from mstlib.studies.records import Table
 from mstlib.studies.students import (
     TEACHERS,
     Case,
@@ -24,14 +27,14 @@ from mstlib.studies.students import (
     measure,
     recipe,
     results,
-    run_sweep,
     whole_test,
 )
-from mstlib.train import STUDENTS, Distillation, teach, train
+from mstlib.train import STUDENTS, Distillation, teach
 
 EVERY = pytest.mark.parametrize("teacher", TEACHERS)
 TINY = Distillation("mst-digits", epochs=1)
 HALF = Masking(attention=0.5)
+NAMES = ("mst-digits", "mst-digits-control")
 
 
 @pytest.fixture
@@ -39,58 +42,68 @@ def small(tmp_path, monkeypatch):
     """What tiny students get trained, (masking, lesion, seed), and the folder of their results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(teach.RECIPES, "mst-digits", SMALL)
-    monkeypatch.setattr(sweeps, "STUDENTS", {"mst-digits-control": TINY})
-    monkeypatch.setattr(sweeps, "STEPS", (2, 4))
-    monkeypatch.setattr(sweeps.measure, "__defaults__", (20, 2, None))
-    whole = train(SMALL, 0)
-    monkeypatch.setattr(sweeps, "load_shipped", lambda name: whole)
-    taught, real = [], sweeps.distil
+    monkeypatch.setattr(students, "STUDENTS", {"mst-digits-control": TINY})
+    for name, value in (("STEPS", (2, 4)), ("IMAGES", 20), ("RUNS", 2)):
+        monkeypatch.setattr(students, name, value)
+    whole = tiny(in_channels=1, image_size=32, patch_size=8)
+    monkeypatch.setattr(students, "load_shipped", lambda name: whole)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    monkeypatch.setattr(students, "TEACHERS", ("mst-digits",))
+    monkeypatch.setitem(students.TABLES, "mst-digits", Table(folder / "students.json"))
+    monkeypatch.setattr(students, "save_shipped", partial(save_shipped, folder=folder))
+    taught, real = [], students.distil
 
     def distil(teacher, how, seed, **options):
         taught.append((how.masking, how.lesion, seed))
         return real(teacher, how, seed, **options)
 
-    monkeypatch.setattr(sweeps, "distil", distil)
-    return taught, tmp_path / "weights"
+    def run(chosen):
+        monkeypatch.setattr(students, "cases", lambda teacher: chosen)
+        students.run()
+
+    monkeypatch.setattr(students, "distil", distil)
+    monkeypatch.setattr(students, "WHOLE", Table(folder / "whole.json", recipe=("sha256",)))
+    monkeypatch.setattr(students, "manifest", lambda: dict.fromkeys(NAMES, {"sha256": "some"}))
+    monkeypatch.setattr(students, "_on_all_digits", lambda name: {"accuracy": 0.5})
+    return taught, folder, run
 
 
 def test_stored_rows_are_not_trained_again(small):
-    taught, folder = small
-    folder.mkdir()
+    taught, folder, run = small
     chosen = [
         Case(Masking()),
         Case(HALF),
         Case(HALF, tuned=False),
         Case(Masking(), options={"lesion": "scores"}),
     ]
-    run_sweep("mst-digits", chosen, folder)
+    run(chosen)
     assert taught == [(Masking(), None, 0), (HALF, None, 0), (Masking(), "scores", 0)]
-    rows = results("mst-digits", folder)
+    rows = results("mst-digits")
     assert [row["tuned"] for row in rows] == [True, True, False, True]
     assert set(load_shipped("mst-digits-control", folder).state_dict())  # shipped as it came
 
-    before = (folder / "sweep-mst-digits.json").read_text()
-    run_sweep("mst-digits", chosen, folder)
+    before = (folder / "students.json").read_text()
+    run(chosen)
     assert len(taught) == 3
-    assert (folder / "sweep-mst-digits.json").read_text() == before
+    assert (folder / "students.json").read_text() == before
 
     rows[1]["recipe"]["rate"] = 1.0  # as if an older recipe had made it
-    (folder / "sweep-mst-digits.json").write_text(json.dumps(rows))
-    run_sweep("mst-digits", chosen, folder)
-    again = results("mst-digits", folder)
+    (folder / "students.json").write_text(json.dumps(rows))
+    run(chosen)
+    again = results("mst-digits")
     assert len(again) == 4
     assert find(again, HALF) == find(json.loads(before), HALF)  # from the weights that were kept
     assert len(taught) == 3
 
 
 def test_another_seed_has_a_teacher_of_its_own(small, monkeypatch):
-    taught, folder = small
-    folder.mkdir()
-    teachers, real = [], sweeps.train
+    taught, folder, run = small
+    teachers, real = [], students.train
     monkeypatch.setattr(
-        sweeps, "train", lambda how, seed, **o: teachers.append(seed) or real(how, seed, **o)
+        students, "train", lambda how, seed, **o: teachers.append(seed) or real(how, seed, **o)
     )
-    run_sweep("mst-digits", [Case(Masking(), seed=1), Case(HALF, seed=1)], folder)
+    run([Case(Masking(), seed=1), Case(HALF, seed=1)])
     assert teachers == [1]
     assert [seed for _, _, seed in taught] == [1, 1]
     assert not (folder / "manifest.json").exists()  # only students of seed 0 are shipped
@@ -128,15 +141,23 @@ def test_a_lasting_lesion_lasts_through_the_measurement(small):
     assert row["qcfs"][0] < whole["qcfs"][0]
 
 
-def test_unknown_sweeps_and_rows_are_named(tmp_path):
+def test_unknown_sweeps_and_rows_are_named():
     with pytest.raises(ValueError, match="no sweep of 'mst-letters'; there are: mst-digits"):
         cases("mst-letters")
     with pytest.raises(LookupError, match=r"no stored result for .*'attention': 0.5"):
         find([], HALF)
-    assert results("mst-digits", tmp_path) == []
 
 
 # What is stored with the package.
+
+
+def test_all_that_is_to_be_measured_is_stored_so_that_nothing_is_trained(monkeypatch):
+    tables = [*students.TABLES.values(), students.WHOLE]
+    before = [table.path.read_bytes() for table in tables]
+    for name in ("load_shipped", "train", "distil", "measure"):
+        monkeypatch.setattr(students, name, None)
+    students.run()
+    assert [table.path.read_bytes() for table in tables] == before
 
 
 @EVERY

@@ -9,8 +9,8 @@ import torch
 from mstlib import data
 from mstlib.checkpoints import manifest
 from mstlib.data.events.frames import scaled, stack
-from mstlib.studies import events as event_sweeps
-from mstlib.studies.events import Show, opposites, results, run_all, shown, shows
+from mstlib.studies import events
+from mstlib.studies.events import Show, opposites, results, run, shown, shows
 
 MOTION = Show("events-motion", "stacked", 8, images=6)
 
@@ -71,7 +71,7 @@ def test_every_result_is_stored_and_of_the_shipped_networks():
 def test_one_result_computed_anew():
     show = Show("events-motion", "in turn", 16)
     (row,) = [row for row in results() if asdict(show).items() <= row.items()]
-    found = event_sweeps.measure(show)
+    found = events.measure(show)
     for t, share in row["accuracy"].items():
         assert found["accuracy"][t] == pytest.approx(share, abs=2 / show.images)
     assert found["spikes"] == pytest.approx(row["spikes"], rel=0.001)
@@ -79,19 +79,28 @@ def test_one_result_computed_anew():
 
 def test_stored_results_are_not_measured_again(tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr(event_sweeps, "measure", lambda s: measured.append(s) or {"accuracy": {}})
+    monkeypatch.setattr(events, "measure", lambda s: measured.append(s) or {"accuracy": {}})
     path = tmp_path / "events.json"
-    run_all([MOTION], path)
-    run_all([MOTION, replace(MOTION, seed=1)], path)
+    monkeypatch.setattr(events, "TABLE", replace(events.TABLE, path=path))
+    monkeypatch.setattr(events, "shows", lambda: [MOTION])
+    run()
+    monkeypatch.setattr(events, "shows", lambda: [MOTION, replace(MOTION, seed=1)])
+    run()
     assert measured == [MOTION, replace(MOTION, seed=1)]
-    assert len(results(path)) == 2
+    assert len(results()) == 2
     rows = json.loads(path.read_text())
     rows[0]["sha256"] = "of other weights"
     path.write_text(json.dumps(rows))
-    run_all([MOTION], path)
+    run()
     assert len(measured) == 3
-    assert len(results(path)) == 2
-    assert results(tmp_path / "none.json") == []
+    assert len(results()) == 2
+
+
+def test_all_that_is_to_be_measured_is_stored_so_that_nothing_is_simulated(monkeypatch):
+    before = events.TABLE.path.read_bytes()
+    monkeypatch.setattr(events, "measure", None)
+    run()
+    assert events.TABLE.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
