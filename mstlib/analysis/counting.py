@@ -23,31 +23,19 @@ from mstlib.models.watching import watching
 
 @dataclass
 class Tally:
-    """The growing counts of one layer.
-
-    Attributes:
-        name: Of the layer.
-        kind: As in `mstlib.analysis.operations.LayerCount`.
-        entrywise: Multiplications and additions for one entry, of a layer that works on each.
-        values: For each input, the one value other than 0 that was seen first.
-        real: For each input, whether there was another.
-        spikes: What arrived that is not 0.
-        entries: Of the inputs, of a layer that works on each.
-        dense: Multiply–accumulates if nothing were known to be 0.
-        additions: Additions if input 0, input 1 or both of them are spikes.
-        fans: The fan-out of a convolution, by the shape of its input.
-    """
+    """The growing counts of one layer."""
 
     name: str
     kind: str
-    entrywise: tuple[int, int]
-    values: list[Tensor | None] = field(default_factory=list)
-    real: list[bool] = field(default_factory=list)
+    entrywise: tuple[int, int]  # multiplications and additions for one entry
+    values: list[Tensor | None] = field(default_factory=list)  # of each input, the first not 0
+    real: list[bool] = field(default_factory=list)  # whether there was another
     spikes: int = 0
     entries: int = 0
     dense: int = 0
+    # Additions if input 0, input 1 or both of them are spikes.
     additions: list[int] = field(default_factory=lambda: [0, 0, 0])
-    fans: dict[torch.Size, Tensor] = field(default_factory=dict)
+    fans: dict[torch.Size, Tensor] = field(default_factory=dict)  # by the shape of the input
 
     def see(self, operand: int, x: Tensor) -> int:
         """Note whether an input is 0 or one other value, as spikes are; return its non-zeros."""
@@ -125,12 +113,10 @@ def counting(snn: SpikingNetwork) -> Iterator[tuple[dict[str, Tally], dict[str, 
             lost = int(torch.count_nonzero(inputs[0])) - int(torch.count_nonzero(output))
             dropped[name] = dropped.get(name, 0) + lost
 
-    hooks: dict[nn.Module, Callable[..., None]] = {
-        module: partial(passed, name)
-        for name, module in snn.net.named_modules()
-        if isinstance(module, RandomSpikeMask)
-    }
+    hooks: dict[nn.Module, Callable[..., None]] = {}
     for name, module in snn.net.named_modules():
+        if isinstance(module, RandomSpikeMask):
+            hooks[module] = partial(passed, name)
         for types, kind, count, *entrywise in _KINDS:
             if isinstance(module, types):
                 hooks[module] = partial(note, Tally(name, kind, tuple(entrywise)), count)

@@ -18,9 +18,7 @@ from mstlib.train.recipes import Distillation
 class _Penalty(AbstractContextManager):
     """What hooks make of each batch while a ``with`` block runs."""
 
-    def __init__(
-        self, hooks: Mapping[nn.Module, Callable[..., None]], *, before: bool = False
-    ) -> None:
+    def __init__(self, hooks: Mapping[nn.Module, Callable], before: bool = False) -> None:
         self.terms: list[Tensor] = []
         self._watching = watching(hooks, before=before)
 
