@@ -9,6 +9,8 @@ book's own networks do: BatchNorm before the head, and residuals that start from
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,15 @@ class RecipeError(ValueError):
     """A recipe has an unknown entry, or a value that makes no sense."""
 
 
+def _from(default: float, least: float = 0, most: float = math.inf) -> Any:
+    """A number of a recipe that may be as small, and as large, as this."""
+    return field(default=default, metadata={"from": (least, most)})
+
+
+def _above_0(default: float) -> Any:
+    return field(default=default, metadata={"above": 0})
+
+
 @dataclass(frozen=True)
 class Batch:
     """How the images of an update are gathered.
@@ -40,9 +51,9 @@ class Batch:
             influence on what is learned.
     """
 
-    images: int = 1024
-    accumulation: int = 1
-    workers: int = 8
+    images: int = _from(1024, 1)
+    accumulation: int = _from(1, 1)
+    workers: int = _from(8)
 
 
 @dataclass(frozen=True)
@@ -65,15 +76,15 @@ class Augment:
 
     policy: str = "rand-m9-mmax9-mstd0.5-inc1"
     scale: tuple[float, float] = (0.08, 1.0)
-    flip: float = 0.5
-    jitter: float = 0.4
-    erase: float = 0.25
-    mixup: float = 0.8
-    cutmix: float = 1.0
-    smoothing: float = 0.1
+    flip: float = _from(0.5, 0, 1)
+    jitter: float = _from(0.4)
+    erase: float = _from(0.25, 0, 1)
+    mixup: float = _from(0.8)
+    cutmix: float = _from(1.0)
+    smoothing: float = _from(0.1, 0, 0.9)
     changes: tuple[str, ...] = ("roll", "rotate", "shear")
-    intensity: float = 1.0
-    number: int = 1
+    intensity: float = _above_0(1.0)
+    number: int = _from(1)
 
 
 @dataclass(frozen=True)
@@ -85,8 +96,8 @@ class Events:
         side: Cells of a frame along each side; frames are then enlarged to the network's size.
     """
 
-    frames: int = 8
-    side: int = 128
+    frames: int = _from(8, 1)
+    side: int = _from(128, 1)
 
 
 @dataclass(frozen=True)
@@ -101,9 +112,9 @@ class Optimiser:
     """
 
     name: str = "adamw"
-    rate: float = 1e-4
-    weight_decay: float = 0.05
-    clip: float = 5.0
+    rate: float = _above_0(1e-4)
+    weight_decay: float = _from(0.05)
+    clip: float = _above_0(5.0)
 
 
 @dataclass(frozen=True)
@@ -118,9 +129,9 @@ class Schedule:
     """
 
     name: str = "cosine"
-    warmup: float = 0.05
-    first: float = 0.01
-    last: float = 0.1
+    warmup: float = _from(0.05, 0, 1)
+    first: float = _from(0.01, 0, 1)
+    last: float = _from(0.1, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -132,8 +143,8 @@ class Relu:
         rate: Its highest rate, as a share of the optimiser's.
     """
 
-    epochs: int = 200
-    rate: float = 1.0
+    epochs: int = _from(200)
+    rate: float = _above_0(1.0)
 
 
 @dataclass(frozen=True)
@@ -152,14 +163,14 @@ class Qcfs:
             phases. Each process asks it of its own images.
     """
 
-    epochs: int = 100
-    rate: float = 0.4
-    levels: int = 16
-    percentile: float = 99.9
-    images: int = 64
-    spread: float = 1.0
-    score_cap: float = 4.0
-    wake: float = 0.01
+    epochs: int = _from(100)
+    rate: float = _above_0(0.4)
+    levels: int = _from(16, 1, 255)
+    percentile: float = _from(99.9, 1, 100)
+    images: int = _from(64, 1)
+    spread: float = _from(1.0, 0, 1)
+    score_cap: float = _above_0(4.0)
+    wake: float = _from(0.01)
 
 
 @dataclass(frozen=True)
@@ -175,12 +186,12 @@ class Distil:
         content: Weight of a penalty on attention that differs from the teacher's.
     """
 
-    epochs: int = 100
-    rate: float = 0.4
-    temperature: float = 2.0
-    share: float = 0.5
-    draws: int = 1
-    content: float = 0.0
+    epochs: int = _from(100, 1)
+    rate: float = _above_0(0.4)
+    temperature: float = _above_0(2.0)
+    share: float = _from(0.5, 0, 1)
+    draws: int = _from(1, 1)
+    content: float = _from(0.0)
 
 
 @dataclass(frozen=True)
@@ -195,9 +206,9 @@ class Keep:
         watched: Test images that the accuracy is measured on after each epoch.
     """
 
-    updates: int = 0
-    minutes: float = 10.0
-    watched: int = 512
+    updates: int = _from(0)
+    minutes: float = _from(10.0)
+    watched: int = _from(512, 1)
 
 
 @dataclass(frozen=True)
@@ -219,8 +230,8 @@ class ScaleRecipe:
     about: str = ""
     start: str = "timm"
     model: dict[str, Any] = field(default_factory=dict)
-    stochastic_depth: float = 0.2
-    updates: int = 0
+    stochastic_depth: float = _from(0.2, 0, 0.9)
+    updates: int = _from(0)
     batch: Batch = field(default_factory=Batch)
     augment: Augment = field(default_factory=Augment)
     events: Events = field(default_factory=Events)
@@ -234,13 +245,7 @@ class ScaleRecipe:
     def __post_init__(self) -> None:
         if self.data not in data.names():
             raise RecipeError(f"data must be one of {', '.join(data.names())}, not {self.data!r}")
-        for name, least, most in _RANGES:
-            value = _dig(self, name)
-            if not least <= value <= most:
-                raise RecipeError(f"{name} must be from {least:g} to {most:g}, not {value:g}")
-        for name in _POSITIVE:
-            if not _dig(self, name) > 0:
-                raise RecipeError(f"{name} must be above 0, not {_dig(self, name):g}")
+        _check_ranges(self)
         least, most = self.augment.scale
         if not 0 < least <= most <= 1:
             raise RecipeError(
@@ -279,7 +284,7 @@ class ScaleRecipe:
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return _plain(asdict(self))
+        return json.loads(json.dumps(asdict(self)))
 
     def deciding(self) -> dict[str, Any]:
         """Return, flat, what has an influence on the weights: ``{"optimiser.rate": 1e-4, …}``."""
@@ -303,51 +308,6 @@ FULL_SIZE = {  # Swin-T with BatchNorm, as the paper draws it
     "final_norm": "batch",
     "residual": "x",
 }
-_MANY = float("inf")
-_RANGES = (
-    ("stochastic_depth", 0, 0.9),
-    ("updates", 0, _MANY),
-    ("batch.images", 1, _MANY),
-    ("batch.accumulation", 1, _MANY),
-    ("batch.workers", 0, _MANY),
-    ("augment.flip", 0, 1),
-    ("augment.jitter", 0, _MANY),
-    ("augment.erase", 0, 1),
-    ("augment.mixup", 0, _MANY),
-    ("augment.cutmix", 0, _MANY),
-    ("augment.smoothing", 0, 0.9),
-    ("augment.number", 0, _MANY),
-    ("events.frames", 1, _MANY),
-    ("events.side", 1, _MANY),
-    ("optimiser.weight_decay", 0, _MANY),
-    ("schedule.warmup", 0, 1),
-    ("schedule.first", 0, 1),
-    ("schedule.last", 0, 1),
-    ("relu.epochs", 0, _MANY),
-    ("qcfs.epochs", 0, _MANY),
-    ("qcfs.levels", 1, 255),
-    ("qcfs.percentile", 1, 100),
-    ("qcfs.images", 1, _MANY),
-    ("qcfs.spread", 0, 1),
-    ("qcfs.wake", 0, _MANY),
-    ("distil.epochs", 1, _MANY),
-    ("distil.share", 0, 1),
-    ("distil.draws", 1, _MANY),
-    ("distil.content", 0, _MANY),
-    ("keep.updates", 0, _MANY),
-    ("keep.minutes", 0, _MANY),
-    ("keep.watched", 1, _MANY),
-)
-_POSITIVE = (
-    "augment.intensity",
-    "optimiser.rate",
-    "optimiser.clip",
-    "relu.rate",
-    "qcfs.rate",
-    "qcfs.score_cap",
-    "distil.rate",
-    "distil.temperature",
-)
 
 
 def names() -> list[str]:
@@ -437,14 +397,15 @@ def _value(kind: Any, value: Any, name: str) -> Any:
 _KINDS = {int: "a whole number", float: "a number", str: "a text", dict: "a table"}
 
 
-def _dig(recipe: ScaleRecipe, name: str) -> Any:
-    value = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
+def _check_ranges(table: Any, place: str = "") -> None:
+    """Refuse a number that is out of its range, in a recipe or a part of one."""
+    for entry in fields(table):
+        name, value = place + entry.name, getattr(table, entry.name)
+        if is_dataclass(value):
+            _check_ranges(value, f"{name}.")
+        if "from" in entry.metadata:
+            least, most = entry.metadata["from"]
+            if not least <= value <= most:
+                raise RecipeError(f"{name} must be from {least:g} to {most:g}, not {value:g}")
+        if "above" in entry.metadata and not value > 0:
+            raise RecipeError(f"{name} must be above 0, not {value:g}")
