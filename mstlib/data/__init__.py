@@ -27,15 +27,14 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from mstlib._rooms import rooms
-from mstlib.data import cued_digits, digits, folders, scenes
+from mstlib.data import cued_digits, digits, folders, scenes, standins
 from mstlib.data.board import Boards
 from mstlib.data.checks import check_count, check_seed, check_size, check_split, shuffled
 from mstlib.data.events import EVENT, EventFileError, moving, published, read_events, write_events
 from mstlib.data.events.event import Recordings
 from mstlib.data.events.framed import Framed
 from mstlib.data.events.frames import frames, scaled, stack
-from mstlib.data.folders import DataNotFound
-from mstlib.data.standins import StandInWarning
+from mstlib.data.places import FOLDERS, DataNotFound, StandInWarning
 
 __all__ = [
     "EVENT",
@@ -54,6 +53,7 @@ __all__ = [
     "normalisation",
     "read_events",
     "recordings",
+    "standins",
     "write_events",
 ]
 __getattr__ = rooms(__name__, __path__)
@@ -204,7 +204,7 @@ def dataset(
     for value in (size, side):
         if value is not None:
             check_size(value)
-    if name in folders.FOLDERS:
+    if name in FOLDERS:
         return folders.dataset(name, split, root, *_NORMALISATION[name], size)
     if name in published.SETS:
         return Framed(recordings(name, split, root=root), side=side, size=size)
@@ -244,7 +244,7 @@ def classes(name: str) -> list[str]:
         ValueError: unknown name.
     """
     _check_name(name)
-    if name in folders.FOLDERS:
+    if name in FOLDERS:
         return folders.classes(name)
     if name in moving.SETS:
         return list(moving.SETS[name][0])

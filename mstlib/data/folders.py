@@ -7,7 +7,7 @@ stand-in (see `mstlib.data.standins`) there are no published sums: its pickles a
 that builds arrays and nothing else.
 """
 
-import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mstlib.data import standins
 from mstlib.data.checks import SPLITS
+from mstlib.data.places import home, not_found, root_of, tell
 
-FOLDERS = {
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "imagenet": "imagenet",
-}
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _IMAGENET_PAGE = "https://image-net.org/download.php"
 _IMAGENET_CLASSES = 1000
@@ -36,10 +31,6 @@ _CIFAR100_CLASSES = """
     porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
     snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
     tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"""
-
-
-class DataNotFound(FileNotFoundError):
-    """A data set is not on this machine; the message says what to download and where to put it."""
 
 
 def dataset(
@@ -60,8 +51,8 @@ def dataset(
     Args:
         name: "cifar10", "cifar100" or "imagenet".
         split: "train" or "test".
-        root: folder that holds the set's folder (see `FOLDERS`); None for the environment
-            variable MST_DATA, or else ./data.
+        root: folder that holds the set's folder, see `mstlib.data.places`; None for the
+            environment variable MST_DATA, or else ./data.
         mean: what to subtract from each channel of an image in [0, 1].
         std: what to divide each channel by.
         size: side of the images that it gives, or None for the above.
@@ -73,10 +64,10 @@ def dataset(
         DataNotFound: files are missing.
         ValueError: files are not the published ones.
     """
-    place, change = Path(root or os.environ.get("MST_DATA", "data")), _change(name, mean, std, size)
+    change = _change(name, mean, std, size)
     if name == "imagenet":
-        return _imagenet(place / FOLDERS[name], split, change)
-    return _cifar(name, place, split, change)
+        return _imagenet(home(name, root), split, change)
+    return _cifar(name, root_of(root), split, change)
 
 
 def _change(name: str, mean: tuple[float, ...], std: tuple[float, ...], size: int | None) -> Any:
@@ -122,19 +113,20 @@ def _cifar(name: str, root: Path, split: str, transform: Any) -> Any:
     from torchvision.datasets.utils import check_integrity
 
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
-    folder = root / FOLDERS[name]
-    marked = standins.tell(name, root)
+    folder = home(name, root)
+    marked = tell(name, root)
     published = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
     missing = [file for file in published if not (folder / file).is_file()]
     if missing:
-        raise DataNotFound(
-            f"{name} is not in {root.resolve()}: {folder.name} lacks {', '.join(missing)}. "
-            f"Download {kind.filename} from {_CIFAR_PAGE} and unpack it in that folder "
-            "(or name another by root= or by the environment variable MST_DATA)."
+        raise not_found(
+            name,
+            root,
+            f"{folder.name} lacks {', '.join(missing)}",
+            f"Download {kind.filename} from {_CIFAR_PAGE} and unpack it in that folder",
         )
     for file, md5 in published.items():
         if marked:
-            standins.check_pickle(folder / file)
+            _check_pickle(folder / file)
         elif not check_integrity(folder / file, md5):
             raise ValueError(
                 f"{folder / file} is not the published file (its MD5 sum is not {md5}) and was "
@@ -146,6 +138,37 @@ def _cifar(name: str, root: Path, split: str, transform: Any) -> Any:
         return (_unsummed(kind) if marked else kind)(root, split == "train", transform)
 
 
+def _check_pickle(path: Path) -> None:
+    """Read a pickle without running anything, and refuse what is more than plain data.
+
+    Args:
+        path: A file of CIFAR's: arrays, texts, numbers, lists and dictionaries.
+
+    Raises:
+        ValueError: it would build something else, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            _PlainData(file, encoding="latin1").load()
+    except Exception as trouble:  # what a damaged pickle raises depends on where it is damaged
+        raise ValueError(f"{path} holds more than plain data, or is damaged: {trouble}") from None
+
+
+class _PlainData(pickle.Unpickler):
+    """Builds arrays, and nothing else that has a name."""
+
+    allowed = (
+        *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
 def _unsummed(kind: type) -> type:
     """Return one of torchvision's classes without the sums of its files."""
     lists = {
@@ -154,14 +177,14 @@ def _unsummed(kind: type) -> type:
     return type(kind.__name__, (kind,), lists | {"meta": kind.meta | {"md5": None}})
 
 
-def _imagenet(home: Path, split: str, transform: Any) -> Any:
+def _imagenet(place: Path, split: str, transform: Any) -> Any:
     from torchvision import datasets
 
-    standins.tell("imagenet", home.parent)
+    tell("imagenet", place.parent)
     part = "train" if split == "train" else "val"
-    folder = home / part
+    folder = place / part
     if not folder.is_dir():
-        _unpack(home, part)
+        _unpack(place, part)
     found = sum(entry.is_dir() for entry in folder.iterdir())
     if found != _IMAGENET_CLASSES:
         # A missing folder would shift the label of every class behind it.
@@ -172,22 +195,23 @@ def _imagenet(home: Path, split: str, transform: Any) -> Any:
     return datasets.ImageFolder(folder, transform=transform)
 
 
-def _unpack(home: Path, part: str) -> None:
+def _unpack(place: Path, part: str) -> None:
     from torchvision import datasets
 
     archives = ["ILSVRC2012_devkit_t12.tar.gz", f"ILSVRC2012_img_{part}.tar"]
-    missing = [archive for archive in archives if not (home / archive).is_file()]
+    missing = [archive for archive in archives if not (place / archive).is_file()]
     if missing:
-        raise DataNotFound(
-            f"imagenet is not in {home.resolve()}: no folder {part} of images, and no archive "
-            f"{' and '.join(missing)} to make it from. Register at {_IMAGENET_PAGE}, download "
-            "the archives of ILSVRC2012 and put them there, unopened (or name another place by "
-            "root= or by the environment variable MST_DATA)."
+        raise not_found(
+            "imagenet",
+            place,
+            f"no folder {part} of images, and no archive {' and '.join(missing)} to make it from",
+            f"Register at {_IMAGENET_PAGE}, download the archives of ILSVRC2012 and put them "
+            "there, unopened",
         )
     try:
-        datasets.ImageNet(home, split=part)
+        datasets.ImageNet(place, split=part)
     except RuntimeError as error:
         raise ValueError(
-            f"an archive in {home} is not the published one: {error} Download it again from "
+            f"an archive in {place} is not the published one: {error} Download it again from "
             f"{_IMAGENET_PAGE}."
         ) from error

@@ -8,73 +8,27 @@ marker file says so in the folder, and a warning whenever it is read.
 
 from __future__ import annotations
 
-import os
-import pickle
 import struct
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-MARKER = "STAND-IN.txt"
+from mstlib.data import digits
+from mstlib.data.checks import check_count
+from mstlib.data.events import EVENT, published, write_events
+from mstlib.data.folders import classes
+from mstlib.data.places import FOLDERS, MARKER, StandInWarning, home, is_standin
+
+__all__ = ["MARKER", "StandInWarning", "is_standin", "names", "python2_pickle", "write"]
 _TEXT = """This folder holds a stand-in for {name}: small made-up data in the file format of the
 published set, written by mstlib to rehearse with. Nothing that is measured on it means anything.
 Delete the folder before you put the published files here.
 """
 
 
-class StandInWarning(UserWarning):
-    """A stand-in is read in the place of a published set."""
-
-
 def names() -> list[str]:
     """The sets that `write` knows: those that a reader has to download."""
-    from mstlib.data import folders
-    from mstlib.data.events import published
-
-    return [*folders.FOLDERS, *published.SETS]
-
-
-def home(name: str, root: str | Path | None = None) -> Path:
-    """Return the folder of a set.
-
-    Args:
-        name: One of `names()`.
-        root: The folder that holds it; ``None`` for the environment variable MST_DATA, or else
-            ./data.
-
-    Raises:
-        ValueError: unknown name.
-    """
-    from mstlib.data import folders
-
-    if name not in names():
-        raise ValueError(f"no stand-in for {name!r}: choose one of {', '.join(names())}")
-    place = Path(root or os.environ.get("MST_DATA", "data"))
-    return place / folders.FOLDERS.get(name, name)
-
-
-def is_standin(name: str, root: str | Path | None = None) -> bool:
-    """Say whether the folder of a set holds a stand-in.
-
-    Args:
-        name: Any name of a data set.
-        root: As for `home`.
-    """
-    return name in names() and (home(name, root) / MARKER).is_file()
-
-
-def tell(name: str, root: str | Path | None = None) -> bool:
-    """Warn if the folder of a set holds a stand-in; return whether it does."""
-    marked = is_standin(name, root)
-    if marked:
-        warnings.warn(
-            f"{home(name, root)} holds a stand-in for {name}: what is measured on it means nothing",
-            StandInWarning,
-            stacklevel=4,
-        )
-    return marked
+    return [*FOLDERS, *published.SETS]
 
 
 def write(
@@ -97,8 +51,8 @@ def write(
         ValueError: unknown name, or a number below 1.
         FileExistsError: the folder is there already: it may hold the published files.
     """
-    from mstlib.data.checks import check_count
-
+    if name not in names():
+        raise ValueError(f"no stand-in for {name!r}: choose one of {', '.join(names())}")
     place = home(name, root)
     each = not name.startswith("cifar1") or name.endswith("dvs")
     train = check_count((2 if each else 500) if train is None else train)
@@ -115,37 +69,6 @@ def write(
     else:
         _cifar(name, place, train, test, rng)
     return place
-
-
-def check_pickle(path: Path) -> None:
-    """Read a pickle without running anything, and refuse what is more than plain data.
-
-    Args:
-        path: A file of CIFAR's: arrays, texts, numbers, lists and dictionaries.
-
-    Raises:
-        ValueError: it would build something else, or is damaged.
-    """
-    try:
-        with path.open("rb") as file:
-            _PlainData(file, encoding="latin1").load()
-    except Exception as trouble:  # what a damaged pickle raises depends on where it is damaged
-        raise ValueError(f"{path} holds more than plain data, or is damaged: {trouble}") from None
-
-
-class _PlainData(pickle.Unpickler):
-    """Builds arrays, and nothing else that has a name."""
-
-    allowed = (
-        *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
 
 
 def python2_pickle(value: object) -> bytes:
@@ -179,8 +102,6 @@ def _cifar(name: str, place: Path, train: int, test: int, rng: np.random.Generat
     """Write handwritten digits in colour: the digit is the class, and of 100 the colour too."""
     from torchvision import datasets
 
-    from mstlib.data.folders import classes
-
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     for files, count, split in (
         (kind.train_list, train, "train"),
@@ -209,8 +130,6 @@ def _coloured_digits(
     classes: int, count: int, split: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits: bytes ``(count, 3, 32, 32)`` and labels ``(count,)``."""
-    from mstlib.data import digits
-
     pixels, truth = (x.numpy() for x in digits.enlarged(split))
     pick = rng.integers(0, len(truth), count)
     tint = rng.integers(0, 10, count)
@@ -243,8 +162,6 @@ def _imagenet(place: Path, train: int, test: int, rng: np.random.Generator) -> N
 
 def _events(name: str, place: Path, train: int, test: int, rng: np.random.Generator) -> None:
     """Write recordings of a spot that flickers: its place on the sensor is the class."""
-    from mstlib.data.events import EVENT, published, write_events
-
     known = published.SETS[name]
     height, width = known.size
     side = int(np.ceil(np.sqrt(len(known.classes))))

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from mstlib import data
 from mstlib.data.events.augment import nda
 from mstlib.data.events.frames import frames, scaled
-from mstlib.data.folders import FOLDERS
+from mstlib.data.places import FOLDERS
 from mstlib.scale.recipe import EVENT_SETS, RecipeError, ScaleRecipe
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mstlib.data.standins import StandInWarning
+from mstlib.data.places import StandInWarning
 from mstlib.masking import RandomSpikeMask
 from mstlib.qcfs import QCFS
 from mstlib.scale import optimise, state

@@ -20,7 +20,7 @@ from mstlib.checkpoints.files import write_whole
 from mstlib.checkpoints.hub import events_side, read_config
 from mstlib.checkpoints.state_dicts import CheckpointError
 from mstlib.data import standins
-from mstlib.data.folders import DataNotFound
+from mstlib.data.places import DataNotFound
 from mstlib.energy import power
 from mstlib.masking import Masking
 from mstlib.scale.evaluate import correct, evaluate

@@ -13,7 +13,7 @@ from mstlib import data
 from mstlib.data import standins
 from mstlib.data.checks import check_count, check_size, shuffled
 from mstlib.data.events.framed import Framed
-from mstlib.data.folders import FOLDERS
+from mstlib.data.places import FOLDERS
 from mstlib.masking import Masking
 from mstlib.scale.batches import Source, file_of
 

@@ -8,7 +8,7 @@ from event_cases import as_events, some_events
 from mstlib import data
 from mstlib.data.events import published, write_events
 from mstlib.data.events.frames import frames
-from mstlib.data.folders import DataNotFound
+from mstlib.data.places import DataNotFound
 
 NAMES = list(published.SETS)
 NUMBERS = (0, 5, 99, 100, 101, 110, 111)

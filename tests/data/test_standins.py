@@ -10,11 +10,11 @@ import torch
 
 from mstlib import data
 from mstlib.cli import main
-from mstlib.data import standins
+from mstlib.data import places, standins
 from mstlib.data.events.frames import frames
 
 told = pytest.mark.filterwarnings("ignore::mstlib.data.standins.StandInWarning")
-EVENTS = [name for name in standins.names() if name not in data.folders.FOLDERS]
+EVENTS = [name for name in standins.names() if name not in places.FOLDERS]
 
 
 @pytest.fixture(scope="module")

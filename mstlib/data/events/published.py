@@ -27,11 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mstlib.data import standins
 from mstlib.data.checks import SPLITS, check_count, check_seed, check_split, shuffled
 from mstlib.data.events.event import Recordings
 from mstlib.data.events.files import read_events
-from mstlib.data.folders import DataNotFound
+from mstlib.data.places import DataNotFound, is_standin, not_found, root_of, tell
 
 _CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 _ACTIONS = (
@@ -152,8 +151,8 @@ def recordings(
     check_split(split)
     seed = 0 if seed is None else check_seed(seed)
     known = SETS[name]
-    place = Path(root or os.environ.get("MST_DATA", "data"))
-    standins.tell(name, place)
+    place = root_of(root)
+    tell(name, place)
     paths, labels, test = _index(name, place.resolve())
     part = np.flatnonzero(test == (split == "test"))
     if not len(part):
@@ -195,7 +194,7 @@ def _index(name: str, place: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     missing = [known.classes[label] for label in labels.values() if label not in seen]
     if missing:
         raise _not_found(name, place, f"there is no recording of {', '.join(missing)}")
-    if known.count and len(found) < known.count and not standins.is_standin(name, place):
+    if known.count and len(found) < known.count and not is_standin(name, place):
         warnings.warn(
             f"{home} holds {len(found):,} of the {known.count:,} recordings of {name}; it is used "
             "as it is",
@@ -245,8 +244,5 @@ def _why_empty(home: Path, known: Published) -> str:
 
 
 def _not_found(name: str, place: Path, why: str) -> DataNotFound:
-    return DataNotFound(
-        f"{name} is not in {place.resolve()}: {why}. Download {SETS[name].download} and unpack it "
-        f"in the folder {name} there (or name another place by root= or by the environment "
-        "variable MST_DATA)."
-    )
+    remedy = f"Download {SETS[name].download} and unpack it in the folder {name} there"
+    return not_found(name, place, why, remedy)
