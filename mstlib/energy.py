@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mstlib.simulate import Run
+from typing import Protocol
 
 STEP_SECONDS = 1e-3  # "1 time-step takes 1 ms" (§4.3)
 
@@ -20,7 +17,19 @@ _MULTIPLY_8, _ADD_32 = 0.2, 0.1  # whole numbers of 8 bits, of 32 bits
 _SRAM_64 = 10.0  # 64 bits from a memory of 8 kB
 
 
-def power(run: Run, alpha: float = 1.0) -> float:
+class Counted(Protocol):
+    """What was counted in a simulation: a `Run` of one, or a `Tally` of many."""
+
+    @property
+    def spike_counts(self) -> dict[str, int]:
+        """Spikes emitted by each layer."""
+
+    @property
+    def image_steps(self) -> int:
+        """Steps taken, summed over the images."""
+
+
+def power(run: Counted, alpha: float = 1.0) -> float:
     """Return the power of Eq. 10, P = total spikes / 1 ms · α, in watts, for one image.
 
     The equation does not say over which time the spikes are totalled, while it divides by the
@@ -29,7 +38,7 @@ def power(run: Run, alpha: float = 1.0) -> float:
     firing rate below 0.1 %.
 
     Args:
-        run: A simulation.
+        run: What was counted.
         alpha: Energy of one spike, in joules; 1 gives the paper's unit, "α watts".
 
     Raises:
@@ -49,7 +58,7 @@ _MODULES = {
 }
 
 
-def spikes_by_module(run: Run) -> dict[str, int]:
+def spikes_by_module(run: Counted) -> dict[str, int]:
     """Return the spikes emitted in attention, MLPs, and embedding (reduction, patches, merging).
 
     The node that turns a block's input into spikes is counted with what it feeds. Layers of other
