@@ -87,7 +87,7 @@ class SpikingNetwork(nn.Module):
     def begin(self, steps: range, images: Sequence[int]) -> None:
         """Tell neurons, products and masks which steps and images the next input stacks."""
         for part in (*self.neurons.values(), *self.products.values()):
-            part.begin(len(steps), len(images))
+            part.expect(len(steps), len(images))
         for mask in self.masks.values():
             mask.begin(steps, images)
 

@@ -106,7 +106,7 @@ class IFNeuron(nn.Module):
         self.step_counts: list[int] = []
         self.images = 1
 
-    def begin(self, steps: int, images: int) -> None:
+    def expect(self, steps: int, images: int) -> None:
         """Say how the next input is stacked: its time steps and its images."""
         self.steps, self.images = steps, images
 

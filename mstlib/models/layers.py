@@ -56,7 +56,7 @@ class RunningProduct(Product):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__(scale)
-        self.begin(1, 1)
+        self.expect(1, 1)
         self.reset()
 
     def reset(self) -> None:
@@ -64,7 +64,7 @@ class RunningProduct(Product):
         self.taken = 0
         self.state: list[Tensor] = []
 
-    def begin(self, steps: int, images: int) -> None:
+    def expect(self, steps: int, images: int) -> None:
         """Say how the next inputs are stacked: their time steps and their images."""
         self.steps, self.images = steps, images
 

@@ -37,7 +37,7 @@ def played(product, a, b, chunks, images=3):
     product.reset()
     out, t = [], 0
     for length in chunks:
-        product.begin(length, images)
+        product.expect(length, images)
         now = slice(t, t + length)
         out.append(product(a[now].flatten(0, 1), b[now].flatten(0, 1)).unflatten(0, (length, -1)))
         t += length

@@ -1,6 +1,7 @@
 """From QCFS to spikes: what conversion changes, what it keeps, and what it refuses."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import mstlib
 from mstlib import ConversionError
+from mstlib.convert import SpikingNetwork
+from mstlib.masking import RandomSpikeMask
+from mstlib.models.layers import RunningProduct
 from mstlib.neurons import IFNeuron
 from mstlib.qcfs import QCFS
 
@@ -168,3 +172,12 @@ def test_audit_leaves_no_trace_and_asks_for_images_where_it_must():
     assert not any(m._forward_pre_hooks for m in snn.modules())
     with pytest.raises(ValueError, match="does not say what images it takes"):
         mstlib.audit(mstlib.convert(perceptron()))
+
+
+@pytest.mark.parametrize("name", ["begin", "expect", "keep", "reset"])
+def test_a_name_means_one_thing_wherever_it_stands(name):
+    parts = (IFNeuron, RandomSpikeMask, RunningProduct, SpikingNetwork)
+    meanings = {
+        str(inspect.signature(getattr(part, name))) for part in parts if hasattr(part, name)
+    }
+    assert len(meanings) == 1

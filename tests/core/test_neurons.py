@@ -53,7 +53,7 @@ def test_the_layer_gives_qcfs_too_however_time_is_cut(x, threshold, steps, chunk
     sent = torch.zeros(1, dtype=torch.float64)
     for first in range(0, steps, chunk):
         now = min(chunk, steps - first)
-        neuron.begin(now, 1)
+        neuron.expect(now, 1)
         sent += neuron(torch.full((now, 1), z, dtype=torch.float64)).sum(0)
     expected = qcfs(column(z), column(threshold), steps)
     torch.testing.assert_close(sent / steps, expected, atol=1e-12, rtol=1e-12)
@@ -82,7 +82,7 @@ def test_changing_input_agrees_with_exact_arithmetic(currents, threshold, denomi
     assert spikes[:, 0].tolist() == expected
 
     neuron = IFNeuron(column(theta))
-    neuron.begin(len(currents), 1)
+    neuron.expect(len(currents), 1)
     assert (neuron(current)[:, 0] / theta).tolist() == expected
     assert neuron.counts.tolist() == [sum(expected)]
     assert neuron.step_counts == expected
@@ -135,7 +135,7 @@ def test_the_input_is_left_as_it_was():
 
 def test_the_layer_forgets_everything_on_reset():
     neuron = IFNeuron(column(1.0))
-    neuron.begin(3, 2)
+    neuron.expect(3, 2)
     current = torch.rand(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     first = neuron(current)
     counts = neuron.counts.clone()
@@ -143,14 +143,14 @@ def test_the_layer_forgets_everything_on_reset():
         neuron(current), first
     )  # the potential of the first chunk is still there
     neuron.reset()
-    neuron.begin(3, 2)
+    neuron.expect(3, 2)
     assert torch.equal(neuron(current), first)
     assert torch.equal(neuron.counts, counts)
 
 
 def test_the_layer_counts_by_neuron_and_by_step():
     neuron = IFNeuron(column(1.0))
-    neuron.begin(2, 3)  # 2 steps of 3 images, each in 2 windows of 4 neurons
+    neuron.expect(2, 3)  # 2 steps of 3 images, each in 2 windows of 4 neurons
     current = torch.rand(12, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     spikes = (neuron(current) != 0).view(2, 3, 8)
     assert torch.equal(neuron.counts, spikes.sum((0, 1)))
