@@ -3,25 +3,19 @@
 Without a browser, or without a built book, the tests are skipped and say why.
 """
 
-import functools
-import http.server
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from chromium import AXE, CHROMIUM, FLAGS
+from chromium import AXE
+from pages import WATCH
 from places import ROOT
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from serving import served
 
 HTML = ROOT / "_build" / "html"
 LOCAL = ("http://127.0.0.1:", "file:", "data:", "blob:", "about:")
-
-
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @dataclass
@@ -72,10 +66,12 @@ class Book:
         scripts: bool = True,
         query: str = "",
         strict: bool = True,
+        first: str = "",
     ) -> Iterator[Page]:
         """Open the page `name` (such as ``book/intro``); fail on close if it misbehaved.
 
-        The page is handed over once its equations are set and its explorers run.
+        The page is handed over once its equations are set and its explorers run. `first` is a
+        script that runs before the page's own.
         """
         troubles = Troubles()
         base = self.address if scheme == "http" else HTML.as_uri()
@@ -87,6 +83,7 @@ class Book:
         ) as context:
             page = context.new_page()
             troubles.watch(page)
+            page.add_init_script(first)
             page.goto(f"{base}/{name}.html{query}")
             if scripts:
                 page.evaluate("() => globalThis.MathJax?.startup?.promise.then(() => null)")
@@ -97,38 +94,39 @@ class Book:
 
 
 @pytest.fixture(scope="session")
-def book() -> Iterator[Book]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
+def book(browser: Browser) -> Iterator[Book]:
     if not (HTML / "index.html").exists():
         pytest.skip("the book is not built: run `make book`")
-    handler = functools.partial(_QuietHandler, directory=str(HTML))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield Book(browser, f"http://127.0.0.1:{server.server_port}")
-        browser.close()
-    server.shutdown()
-    server.server_close()
+    with served(HTML) as address:
+        yield Book(browser, address)
 
 
 @pytest.fixture(scope="module")
-def page(book: Book, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """One page of the book, opened once for all tests of a module; see `pages.on_every_page`."""
-    with book.open(request.param, motion="no-preference") as page:  # with the buttons that play
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of the `page`; see `pages.on_each`."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def page(book: Book, name: str) -> Iterator[Page]:
+    """One page of the book, opened once for all tests of a module, which leave it as it is.
+
+    It knows as `usable` when its explorers were ready; and it has the buttons that play.
+    """
+    with book.open(name, motion="no-preference", first=WATCH) as page:
         yield page
 
 
 @pytest.fixture(scope="session")
-def axe() -> Callable[[Page], list[str]]:
-    """A function that lists a page's accessibility faults."""
+def axe() -> Callable[..., list[str]]:
+    """A function that lists a page's accessibility faults; it takes what and how axe.run does."""
     source = AXE.read_text(encoding="utf-8")
 
-    def faults(page: Page) -> list[str]:
+    def faults(page: Page, where: dict, **how: object) -> list[str]:
         if not page.evaluate("() => Boolean(globalThis.axe)"):
             page.evaluate(source)
-        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        options = {"resultTypes": ["violations"]} | how
+        found = page.evaluate("([where, how]) => axe.run(where, how)", [where, options])
         return [
             f"{v['id']} ({v['help']}): {node['html'][:200]}"
             for v in found["violations"]

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from event_cases import SUFFIX, as_events, some_events
+from event_sets import build
 from matplotlib.image import imread
-from test_event_sets import build
 from tiny import tiny
 
 from mstlib.checkpoints.hub import save_model

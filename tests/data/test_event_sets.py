@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from event_cases import as_events, some_events
+from event_cases import some_events
+from event_sets import NUMBERS, build, stem
 
 from mstlib import data
 from mstlib.data.events import published, write_events
@@ -11,41 +12,8 @@ from mstlib.data.events.frames import frames
 from mstlib.data.places import DataNotFound
 
 NAMES = list(published.SETS)
-NUMBERS = (0, 5, 99, 100, 101, 110, 111)
-
 # Small folders are sets in part; one test asks for the warning.
 pytestmark = pytest.mark.filterwarnings("ignore:.* of the .* recordings of")
-
-
-def stem(name: str, label: str, number: int) -> str:
-    """How the published files are called."""
-    return {
-        "cifar10-dvs": f"cifar10_{label}_{number}",
-        "n-caltech101": f"image_{number:04}",
-        "n-cars": f"obj_{number:06}_td",
-        "action-recognition": f"{number}",
-        "asl-dvs": f"{label}_{number:04}",
-    }[name]
-
-
-def build(root, name: str, numbers=NUMBERS, skip=()) -> int:
-    """A set as it is unpacked, with a few recordings a class; returns how many."""
-    known, count = published.SETS[name], 0
-    sides = ("n-cars_train/train", "n-cars_test/test") if name == "n-cars" else (".",)
-    if name == "n-caltech101":
-        sides = ("Caltech101",)
-    for side in sides:
-        for label in set(known.classes) - set(skip):
-            folder = root / name / side / label
-            folder.mkdir(parents=True)
-            for number in numbers:
-                # The label and the number can be told from the events.
-                size = known.classes.index(label) + 2
-                events = as_events(np.arange(size) + number, *np.zeros((3, size), int))
-                path = folder / f"{stem(name, label, number)}{known.suffix}"
-                write_events(path, events, known.format)
-                count += 1
-    return count
 
 
 @pytest.fixture(scope="module")

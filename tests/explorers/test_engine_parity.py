@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from chromium import CHROMIUM
-from enginepage import bits, engine_page
+from enginepage import EnginePage, bits
 from playwright.sync_api import Error
 from tiny import pictures, tiny
 
@@ -18,18 +17,16 @@ from mstlib.data.events.frames import summed
 from mstlib.explorers import page as web
 from mstlib.masking import mask_numbers, set_masking
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.filterwarnings("ignore:this network was trained with"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:this network was trained with")
 STEPS = 32
 TIE = 1e-9  # a membrane potential this near to its threshold may round to either side
 
 
 @pytest.fixture(scope="module")
-def page():
-    with engine_page() as page:
-        yield page
+def page(browser):
+    engine = EnginePage(browser)
+    yield engine
+    engine.page.close()
 
 
 def first_gap(

@@ -1,10 +1,12 @@
-"""The explorer of masked backbones: what it stores, says without JavaScript, and refuses."""
+"""The explorer of masked backbones: what it stores, what it says, what it refuses."""
 
 import copy
 
 import pytest
 import traitlets
-from explorer_samples import BACKBONES
+from desk import say, static
+from explorer_samples import BACKBONES, explorers
+from playwright.sync_api import expect
 
 from mstlib.explorers import BackbonesExplorer
 
@@ -46,3 +48,33 @@ def test_refuses_an_unknown_network_or_ratio():
         BackbonesExplorer(BACKBONES, network="alexnet")
     with pytest.raises(traitlets.TraitError, match="ratio must be a number"):
         BackbonesExplorer(BACKBONES, ratio=1.5)
+
+
+# ---- in a browser ----
+
+
+def test_the_ratio_of_the_backbones_moves_and_is_said(desk):
+    with desk.open(static(explorers()["backbones"])) as page:
+        said = page.locator(".mst-say")
+        expect(said).to_contain_text("resnet-digits, p = 0.75: student 39.0 %")
+        page.get_by_role("slider").press("Home")
+        expect(said).to_contain_text("p = 0: student 99.0 % ± 0.0 %")
+        expect(said).to_contain_text("emitted 100 %, delivered 100 %")
+        page.get_by_role("combobox").select_option("vgg-digits")
+        expect(said).to_contain_text("vgg-digits, p = 0")
+
+
+def test_the_backbones_stand_in_one_picture_with_the_transformer(desk):
+    with desk.open(static(explorers()["backbones"])) as page:
+        curves, spikes = page.locator(".mst-panel svg[role=img]").all()
+        assert curves.locator("path:is(.mst-dashed, .mst-dotted)").count() == 2  # VGG, MST
+        said = curves.get_attribute("aria-label")
+        for name, rows in BACKBONES.items():
+            last = f"{100 * rows[-1]['accuracy']:.1f} % at p = 0.75"
+            assert last in said.split(f"{name}: ")[1].split(". ")[0]
+        assert "At the same p: vgg-digits 69.0 %, mst-digits 91.5 %." in say(page)
+        page.get_by_role("combobox").select_option("mst-digits")
+        assert "At the same p: resnet-digits 39.0 %, vgg-digits 69.0 %." in say(page)
+        for kind in ("thick", "bar"):  # emitted, delivered: a stroke for each layer
+            assert spikes.locator(f".mst-{kind}").count() == 3
+        assert "first: 42.5 emitted, 12.5 delivered" in spikes.get_attribute("aria-label")

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import traitlets
+from desk import static
 from explorer_samples import explorers
-from test_explorers_browser import desk, in_thread, pytestmark, static  # noqa: F401
 
 from mstlib.explorers import CostExplorer
 from mstlib.explorers.cost import TASKS
@@ -65,8 +65,7 @@ def test_the_table_says_what_was_measured_and_what_not():
     assert html.count("<td>measured</td>") == 1
 
 
-@in_thread
-def test_the_page_computes_what_python_does(desk):  # noqa: F811
+def test_the_page_computes_what_python_does(desk):
     explorer = explorers()["cost"]
     with desk.open(static(explorer)) as page:
         for task, data, (utilisation, batch) in itertools.product(
@@ -87,8 +86,7 @@ def test_the_page_computes_what_python_does(desk):  # noqa: F811
                 assert held == (here if here is None else pytest.approx(here, rel=1e-12))
 
 
-@in_thread
-def test_the_page_says_how_many_images_fit(desk):  # noqa: F811
+def test_the_page_says_how_many_images_fit(desk):
     explorer = explorers()["cost"]
     explorer.device = name = "RTX 3090, 32 bits"
     with desk.open(static(explorer)) as page:
@@ -114,8 +112,7 @@ def test_the_page_says_how_many_images_fit(desk):  # noqa: F811
         (2.5e10, "2.9 million years"),
     ],
 )
-@in_thread
-def test_times_are_said_as_people_say_them(desk, hours, said):  # noqa: F811
+def test_times_are_said_as_people_say_them(desk, hours, said):
     with desk.open(static(explorers()["cost"])) as page:
         assert page.evaluate("h => mstExplorers.views.cost.spoken(h)", hours) == said
 

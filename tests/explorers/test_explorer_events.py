@@ -4,18 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from chromium import CHROMIUM
+from desk import drive, say, static
 from explorer_samples import RECORDINGS, edge
 from playwright.sync_api import expect
-from test_explorers_browser import desk, drive, in_thread, say, static
 from traitlets import TraitError
 
 from mstlib.data.events import EVENT
 from mstlib.data.events.frames import cuts, frames
 from mstlib.explorers import EventsExplorer
 
-__all__ = ["desk"]  # a fixture
-BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 CLOUD, CAMERA, FILM = range(3)
 
 
@@ -84,8 +81,6 @@ def test_bad_input_is_named(changes, message):
         explorer(**changes)
 
 
-@BROWSER
-@in_thread
 def test_the_page_cuts_and_counts_as_the_library_does(desk):
     draw = np.random.default_rng(0)
     events = np.zeros(997, EVENT)
@@ -109,8 +104,6 @@ def labels(page):
     return page.locator("canvas").evaluate_all("es => es.map(e => e.ariaLabel)")
 
 
-@BROWSER
-@in_thread
 def test_the_pictures_say_what_they_show(desk):
     with desk.open(static(explorer(time=30, window=10, frames=2))) as page:
         now = edge()
@@ -125,17 +118,15 @@ def test_the_pictures_say_what_they_show(desk):
         middle = round(t[cuts(now, 2)[1]])
         assert f"frame 1, 0–{middle} ms, 100 brighter and 100 darker" in labels(page)[FILM]
         assert "moment shown is in frame 1" in labels(page)[FILM]
-        drive(page, "time", 58)
+        drive(page, time=58)
         assert "moment shown is in frame 2" in labels(page)[FILM]
-        drive(page, "order", "shuffled")
+        drive(page, order="shuffled")
         assert "put together as 2, 1" in labels(page)[CLOUD]
         assert "Shuffled: 2, 1" in say(page)
-        drive(page, "recording", "left")
+        drive(page, recording="left")
         assert say(page).startswith("A bar that moves left")
 
 
-@BROWSER
-@in_thread
 def test_both_hues_are_drawn_and_the_window_moves_the_picture(desk):
     colours = """e => {
         const { data } = e.getContext("2d").getImageData(0, 0, e.width, e.height);
@@ -150,18 +141,16 @@ def test_both_hues_are_drawn_and_the_window_moves_the_picture(desk):
         for place in (CLOUD, CAMERA, FILM):
             found = page.locator("canvas").nth(place).evaluate(colours)
             assert {"86,180,233", "238,138,74"} <= set(found)  # brighter, darker
-        drive(page, "recording", "rise")
+        drive(page, recording="rise")
         for place in (CLOUD, CAMERA):
             found = page.locator("canvas").nth(place).evaluate(colours)
             assert "86,180,233" in found
             assert "238,138,74" not in found
         before = page.locator("canvas").nth(CAMERA).evaluate("e => e.toDataURL()")
-        drive(page, "time", 50)
+        drive(page, time=50)
         assert page.locator("canvas").nth(CAMERA).evaluate("e => e.toDataURL()") != before
 
 
-@BROWSER
-@in_thread
 def test_the_cloud_is_turned_by_a_pointer(desk):
     with desk.open(static(explorer(turn=0, tilt=20))) as page:
         page.locator("canvas").first.scroll_into_view_if_needed()
@@ -177,8 +166,6 @@ def test_the_cloud_is_turned_by_a_pointer(desk):
         expect(page.get_by_label("Turn", exact=True)).to_have_value("30")
 
 
-@BROWSER
-@in_thread
 def test_it_plays_at_the_speed_chosen_and_asks_nothing_of_a_reader_who_wants_rest(desk):
     with desk.open(static(explorer(time=0, slower=10)), motion="no-preference") as page:
         assert "played in 0.6 s" in say(page)

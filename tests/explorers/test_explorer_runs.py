@@ -5,16 +5,14 @@ import random
 import pytest
 import torch
 import traitlets
-from chromium import CHROMIUM
+from desk import static
 from explorer_samples import TRACES, explorers
-from test_explorers_browser import desk, in_thread, static  # noqa: F401
 
 from mstlib.explorers import EnergyExplorer, NeuronExplorer, ProductExplorer, QCFSExplorer
 from mstlib.explorers.base import Number
 from mstlib.neurons import RESETS
 
 EVERY = pytest.mark.parametrize("view", sorted(explorers()))
-NEEDS_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 LABELS = {"measure"}  # any text will do
 ALONE = {("network", "network")}  # the sample offers one
@@ -93,16 +91,14 @@ def drawn_settings(seed, count, **ranges):
     return [{name: one(range_) for name, range_ in ranges.items()} for _ in range(count)]
 
 
-def in_the_view(desk, explorer, expression, settings):  # noqa: F811
+def in_the_view(desk, explorer, expression, settings):
     """What the view's own function gives for each of the settings."""
     with desk.open(static(explorer)) as page:
         page.locator(".mst-say").first.wait_for()
         return page.evaluate(f"all => all.map({expression})", settings)
 
 
-@NEEDS_BROWSER
-@in_thread
-def test_neuron(desk):  # noqa: F811
+def test_neuron(desk):
     settings = drawn_settings(
         0, 60, current=(-0.2, 1.5), threshold=(0.5, 2.0), reset=list(RESETS),
         start=(0.0, 1.0), steps=(1, 128),
@@ -118,9 +114,7 @@ def test_neuron(desk):  # noqa: F811
     assert explorer.run[0].shape == (settings[-1]["steps"],)
 
 
-@NEEDS_BROWSER
-@in_thread
-def test_qcfs(desk):  # noqa: F811
+def test_qcfs(desk):
     explorers_ = [
         QCFSExplorer(**these)
         for these in drawn_settings(
@@ -147,9 +141,7 @@ def test_qcfs(desk):  # noqa: F811
         assert run.activation.max() == pytest.approx(explorer.threshold)
 
 
-@NEEDS_BROWSER
-@in_thread
-def test_product(desk):  # noqa: F811
+def test_product(desk):
     unit = (0.0, 1.0)
     settings = drawn_settings(
         2, 30, rate_q=unit, rate_k=unit, start_q=unit, start_k=unit, steps=(8, 512)

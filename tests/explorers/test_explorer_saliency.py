@@ -1,16 +1,12 @@
 """The saliency explorer: what it stores, what it refuses, and what it says in a browser."""
 
 import pytest
-from chromium import CHROMIUM
+from desk import drive, say, static
 from explorer_samples import SALIENCY, SCENES
-from test_explorers_browser import desk, drive, in_thread, say, static
 from traitlets import TraitError
 
 from mstlib.explorers import SaliencyExplorer
 from mstlib.explorers.saliency import share
-
-__all__ = ["desk"]  # a fixture
-BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 def explorer(**changes):
@@ -62,8 +58,6 @@ def test_bad_input_is_named(changes, message):
         explorer(**changes)
 
 
-@BROWSER
-@in_thread
 def test_it_says_where_the_maps_point(desk):
     with desk.open(static(explorer(layer="block 3"))) as page:
         # Places 0 … 15 rise: of their total 120 the target (place 0) has 0, the cue (8) 8/120.
@@ -88,8 +82,6 @@ def test_it_says_where_the_maps_point(desk):
         assert panels.nth(1).locator(".mst-outline.mst-dashed").count() == 1
 
 
-@BROWSER
-@in_thread
 def test_every_map_stands_beside_the_others_by_time_and_masking(desk):
     with desk.open(static(explorer(layer="block 3", network="75 %", time=1))) as page:
         every = page.locator(".mst-panel svg[role=img]").nth(4)
@@ -123,8 +115,6 @@ def test_every_map_stands_beside_the_others_by_time_and_masking(desk):
         assert inside == [15] * 6  # each map in its own frame
 
 
-@BROWSER
-@in_thread
 def test_script_and_library_share_one_arithmetic(desk):
     shown = explorer()
     with desk.open(static(shown)) as page:
@@ -137,5 +127,5 @@ def test_script_and_library_share_one_arithmetic(desk):
                         [values, scene["truth"], thing],
                     )
                     assert theirs == pytest.approx(share(values, scene["truth"], thing))
-        drive(page, "network", "75 %")
+        drive(page, network="75 %")
         assert say(page).startswith("75 %")

@@ -17,16 +17,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
-from chromium import CHROMIUM, FLAGS
 from explorer_samples import explorers
 from places import HELPERS, NOTEBOOKS
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 MAKES_ONE = NOTEBOOKS / "A3_make_an_explorer.ipynb"
 VIEWS = list(explorers())
@@ -36,14 +35,9 @@ SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
 }
 PATIENCE = 30_000  # milliseconds: what takes one second may take many on a busy machine
-# Playwright holds one event loop a thread, and the tests of the built book hold the main one's.
-THREAD = ThreadPoolExecutor(1)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed"
+)
 EVERY = pytest.mark.parametrize("view", VIEWS)
 SOME = pytest.mark.parametrize(
     ("view", "setting", "value"),
@@ -56,14 +50,6 @@ SOME = pytest.mark.parametrize(
         ("cost", "devices", 5),
     ],
 )
-
-
-def in_thread(function: Callable) -> Callable:
-    @functools.wraps(function)
-    def run(*args: object, **kwargs: object) -> object:
-        return THREAD.submit(function, *args, **kwargs).result()
-
-    return run
 
 
 @dataclass
@@ -196,25 +182,20 @@ def server(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = in_thread(sync_playwright().start)()
-    browser = in_thread(playwright.chromium.launch)(executable_path=CHROMIUM, args=FLAGS)
-    yield browser
-    in_thread(browser.close)()
-    in_thread(playwright.stop)()
+def lab(browser, server) -> Iterator[Lab]:
+    with opened(browser, server, "explorers.ipynb", len(VIEWS)) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
-def lab(server, browser) -> Lab:
-    return in_thread(open_notebook)(browser, server, "explorers.ipynb", len(VIEWS))
+def page_a3(browser, server) -> Iterator[Lab]:
+    with opened(browser, server, MAKES_ONE.name, 1) as lab:
+        yield lab
 
 
-@pytest.fixture(scope="module")
-def page_a3(server, browser) -> Lab:
-    return in_thread(open_notebook)(browser, server, MAKES_ONE.name, 1)
-
-
-def open_notebook(browser: Browser, address: str, name: str, explorers_in_it: int) -> Lab:
+@contextmanager
+def opened(browser: Browser, address: str, name: str, explorers_in_it: int) -> Iterator[Lab]:
+    """A notebook, once all its cells have run."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, reduced_motion="no-preference"
     )
@@ -231,11 +212,11 @@ def open_notebook(browser: Browser, address: str, name: str, explorers_in_it: in
     )
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     expect(page.locator(".mst-say")).to_have_count(explorers_in_it, timeout=2 * PATIENCE)
-    return Lab(page, faults)
+    yield Lab(page, faults)
+    context.close()
 
 
 @EVERY
-@in_thread
 def test_draws_from_the_kernel(lab, view):
     explorer = lab.explorer(view)
     assert len(say(explorer)) > 20
@@ -245,7 +226,6 @@ def test_draws_from_the_kernel(lab, view):
 
 
 @EVERY
-@in_thread
 def test_arrow_keys_reach_the_explorer_and_the_kernel(lab, view):
     explorer = lab.explorer(view)
     slider = explorer.locator("input[type=range]").first
@@ -266,7 +246,6 @@ def test_arrow_keys_reach_the_explorer_and_the_kernel(lab, view):
     assert lab.faults == []
 
 
-@in_thread
 def test_a_later_cell_prints_what_the_keys_set(lab):
     lab.run("shown['neuron'].current = 0.3")
     slider = lab.explorer("neuron").locator("[data-setting=current]")
@@ -278,7 +257,6 @@ def test_a_later_cell_prints_what_the_keys_set(lab):
 
 
 @SOME
-@in_thread
 def test_the_view_follows_the_kernel(lab, view, setting, value):
     explorer = lab.explorer(view)
     slider = explorer.locator(f"[data-setting={setting}]")
@@ -294,7 +272,6 @@ def test_the_view_follows_the_kernel(lab, view, setting, value):
 
 
 @SOME
-@in_thread
 def test_the_kernel_hears_the_mouse(lab, view, setting, value):
     lab.run(
         f"heard = []\nshown[{view!r}].observe(lambda change: heard.append(change.new), {setting!r})"
@@ -316,7 +293,6 @@ def test_the_kernel_hears_the_mouse(lab, view, setting, value):
     assert lab.faults == []
 
 
-@in_thread
 def test_the_network_answers_from_pytorch(lab):
     explorer = lab.explorer("network")
     line = explorer.locator(".mst-say")
@@ -345,7 +321,6 @@ def test_the_network_answers_from_pytorch(lab):
     assert lab.faults == []
 
 
-@in_thread
 def test_the_explorer_that_page_a3_makes(page_a3):
     explorer = page_a3.page.locator(".mst-explorer")
     explorer.scroll_into_view_if_needed()

@@ -9,16 +9,15 @@ import nbformat
 import pytest
 import torch
 import traitlets
-from chromium import AXE, CHROMIUM
+from chromium import AXE
+from desk import say, static
 from reading import NOTEBOOKS, answer_names, cells, solution
-from test_explorers_browser import desk, in_thread, say, static  # noqa: F401
 
 from mstlib.exercises import check, find
 from mstlib.explorers.base import STATIC
 from mstlib.neurons import integrate_and_fire
 
 NOTEBOOK = "A3_make_an_explorer.ipynb"
-NEEDS_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +90,7 @@ def test_stored_output_is_the_explorer_s():
 # ---- in a browser ----
 
 
-@NEEDS_BROWSER
-@in_thread
-def test_view_computes_what_python_computes(desk, page, explorer):  # noqa: F811
+def test_view_computes_what_python_computes(desk, page, explorer):
     draw = random.Random(0)
     wanted = [
         {"current": draw.uniform(0, 1.2), "keep": draw.random(), "steps": draw.randint(8, 128)}
@@ -111,9 +108,7 @@ def test_view_computes_what_python_computes(desk, page, explorer):  # noqa: F811
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-@NEEDS_BROWSER
-@in_thread
-def test_view_says_the_numbers_and_follows_keys_and_mouse(desk, page, explorer, scheme):  # noqa: F811
+def test_view_says_the_numbers_and_follows_keys_and_mouse(desk, page, explorer, scheme):
     def expected(**settings):
         mine = page["leaky"](**settings)[0].sum()
         most = page["leaky"](**settings | {"keep": 1})[0].sum()
@@ -137,9 +132,7 @@ def test_view_says_the_numbers_and_follows_keys_and_mouse(desk, page, explorer, 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-@NEEDS_BROWSER
-@in_thread
-def test_view_is_accessible_and_fits(desk, explorer, mode, width):  # noqa: F811
+def test_view_is_accessible_and_fits(desk, explorer, mode, width):
     with desk.open(static(explorer), mode=mode, width=width) as opened:
         opened.evaluate(AXE.read_text(encoding="utf-8"))
         found = opened.evaluate("() => axe.run(document, {resultTypes: ['violations']})")

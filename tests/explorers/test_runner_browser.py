@@ -1,96 +1,16 @@
 """The live explorer with no kernel: the page answers what PyTorch would, quickly, and lets go."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-
 import numpy as np
 import pytest
-from chromium import CHROMIUM, FLAGS
+from desk import answer, ask
 from places import ROOT
-from playwright.sync_api import Page, sync_playwright
 
 from mstlib.data import digits
 from mstlib.explorers import NetworkExplorer
 from mstlib.explorers import page as web
-from mstlib.explorers.base import STATIC
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 NO_WORKER = "globalThis.Worker = class { constructor() { throw new Error('none here'); } };"
 LEVEL, DARK = 16, 6  # ink of a full field, and of one that is drawn
-
-
-class Desk:
-    """Opens a page with one explorer, from a file; everything happens in one thread."""
-
-    def __init__(self, folder: Path, thread: ThreadPoolExecutor) -> None:
-        self.folder, self.thread = folder, thread
-        self.playwright = self.do(sync_playwright().start)
-        self.browser = self.do(
-            self.playwright.chromium.launch, executable_path=CHROMIUM, args=FLAGS
-        )
-
-    def do(self, function: Callable, *args: object, **kwargs: object) -> object:
-        return self.thread.submit(function, *args, **kwargs).result()
-
-    @contextmanager
-    def open(self, explorer: NetworkExplorer, first: str = "") -> Iterator[Page]:
-        """Call within `do`. Faults of the page fail the test."""
-        (self.folder / "page.html").write_text(
-            '<!doctype html><html lang="en"><meta charset="utf-8"><title>Live</title>'
-            f'<link rel="stylesheet" href="explorers.css"><script>{first}</script>'
-            f'<main>{explorer.to_html()}</main><script src="mst_host.js"></script>',
-            encoding="utf-8",
-        )
-        context = self.browser.new_context(viewport={"width": 1280, "height": 1000})
-        page, faults = context.new_page(), []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-        page.goto((self.folder / "page.html").as_uri())
-        page.evaluate("mstExplorers.start()")
-        answer(page)
-        yield page
-        context.close()
-        assert not faults
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("live")
-    shutil.copytree(STATIC, folder, dirs_exist_ok=True)
-    web.write(folder / "models", ["mst-digits", "mst-scenes"])
-    with ThreadPoolExecutor(1) as thread:
-        desk = Desk(folder, thread)
-        yield desk
-        desk.do(desk.browser.close)
-        desk.do(desk.playwright.stop)
-
-
-def answer(page: Page) -> dict:
-    """Wait for the answer to the present settings, and return it."""
-    page.wait_for_function(
-        """() => {
-            const model = document.querySelector(".mst-widget").mstModel;
-            const { key } = model.get("answer") ?? { key: "{}" };
-            const asked = Object.entries(JSON.parse(key));
-            return asked.length > 5 && asked.every(([name, value]) => model.get(name) === value);
-        }"""
-    )
-    return page.evaluate("document.querySelector('.mst-widget').mstModel.get('answer')")
-
-
-def drive(page: Page, **settings: object) -> dict:
-    """Assign to settings as a kernel would; return the answer."""
-    page.evaluate(
-        """(settings) => {
-            const model = document.querySelector(".mst-widget").mstModel;
-            for (const [name, value] of Object.entries(settings)) model.set(name, value);
-        }""",
-        settings,
-    )
-    return answer(page)
 
 
 def same(page: dict, python: dict) -> None:
@@ -120,24 +40,18 @@ SETTINGS = [
 
 @pytest.mark.parametrize("first", ["", NO_WORKER], ids=["worker", "no worker"])
 def test_the_page_answers_what_pytorch_does(desk, first):
-    def run() -> None:
-        with desk.open(NetworkExplorer(), first) as page:
-            for settings in SETTINGS:
-                explorer = NetworkExplorer(**settings)
-                shown = {name: getattr(explorer, name) for name in settings}
-                rest = {n: getattr(NetworkExplorer(), n) for n in SETTINGS[2] | SETTINGS[5]}
-                rest |= {"layer": explorer.layer, "steps": explorer.steps}
-                same(drive(page, **(rest | shown)), explorer.compute())
-
-    desk.do(run)
+    with desk.live(NetworkExplorer(), first) as page:
+        for settings in SETTINGS:
+            explorer = NetworkExplorer(**settings)
+            shown = {name: getattr(explorer, name) for name in settings}
+            rest = {n: getattr(NetworkExplorer(), n) for n in SETTINGS[2] | SETTINGS[5]}
+            rest |= {"layer": explorer.layer, "steps": explorer.steps}
+            same(ask(page, **(rest | shown)), explorer.compute())
 
 
 def test_another_network_reads_its_own_pictures(desk):
-    def run() -> None:
-        with desk.open(NetworkExplorer("mst-scenes", picture=2)) as page:
-            same(answer(page), NetworkExplorer("mst-scenes", picture=2).compute())
-
-    desk.do(run)
+    with desk.live(NetworkExplorer("mst-scenes", picture=2)) as page:
+        same(answer(page), NetworkExplorer("mst-scenes", picture=2).compute())
 
 
 # ---- drawing ----
@@ -163,33 +77,28 @@ def test_drawn_digits_are_classified_as_pytorch_does(desk):
     inks, labels = digits.originals("test")
     chosen = [int(np.flatnonzero(labels == digit)[k]) for digit in range(10) for k in (0, 1)]
 
-    def run() -> list[tuple[int, str, list]]:
-        seen = []
-        with desk.open(NetworkExplorer(ratio=0)) as page:
-            canvas = page.locator("canvas.mst-drawing")
+    seen = []
+    with desk.live(NetworkExplorer(ratio=0)) as page:
+        canvas = page.locator("canvas.mst-drawing")
+        canvas.scroll_into_view_if_needed()
+        for index in chosen:
+            page.get_by_role("button", name="Clear").click()
             canvas.scroll_into_view_if_needed()
-            for index in chosen:
-                page.get_by_role("button", name="Clear").click()
-                canvas.scroll_into_view_if_needed()
-                box = canvas.bounding_box()
-                for ends in strokes(inks[index]):
-                    (x0, y0), (x1, y1) = (
-                        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ends
-                    )
-                    page.mouse.move(x0, y0)
-                    page.mouse.down()
-                    page.mouse.move(x1, y1, steps=3)
-                    page.mouse.up()
-                page.evaluate("() => new Promise((go) => requestAnimationFrame(() => go()))")
-                got = answer(page)
-                drawing = page.evaluate(
-                    "document.querySelector('.mst-widget').mstModel.get('drawing')"
+            box = canvas.bounding_box()
+            for ends in strokes(inks[index]):
+                (x0, y0), (x1, y1) = (
+                    (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ends
                 )
-                seen.append((index, drawing, got["masked"]["logits"]))
-        return seen
-
+                page.mouse.move(x0, y0)
+                page.mouse.down()
+                page.mouse.move(x1, y1, steps=3)
+                page.mouse.up()
+            page.evaluate("() => new Promise((go) => requestAnimationFrame(() => go()))")
+            got = answer(page)
+            drawing = page.evaluate("document.querySelector('.mst-widget').mstModel.get('drawing')")
+            seen.append((index, drawing, got["masked"]["logits"]))
     right = 0
-    for index, drawing, logits in desk.do(run):
+    for index, drawing, logits in seen:
         assert sum(web.INKS.index(c) for c in drawing) > 100  # something was drawn
         explorer = NetworkExplorer(ratio=0, drawing=drawing)
         assert np.array(logits) == pytest.approx(explorer.run.logits[:, 0].numpy(), abs=1e-9)
@@ -225,11 +134,8 @@ _TIMES = """async (ratios) => {
 def test_an_image_takes_its_time_and_masks_shorten_it(desk):
     ratios = [0, 0.25, 0.5, 0.75, 0.95]
 
-    def run() -> list[list[float]]:
-        with desk.open(NetworkExplorer()) as page:
-            return page.evaluate(_TIMES, ratios)
-
-    rows = desk.do(run)
+    with desk.live(NetworkExplorer()) as page:
+        rows = page.evaluate(_TIMES, ratios)
     for ratio, (time, additions) in zip(ratios, rows, strict=True):
         print(
             f"p = {ratio}: {time:.0f} ms ({time / rows[0][0]:.2f}), {additions / 1e6:.1f} million"
@@ -267,70 +173,56 @@ _MOVE = """async () => {
 
 
 def test_sliders_repaint_at_once(desk):
-    def run() -> dict[str, list[float]]:
-        with desk.open(NetworkExplorer()) as page:
-            return page.evaluate(_MOVE)
-
-    times = desk.do(run)
+    with desk.live(NetworkExplorer()) as page:
+        times = page.evaluate(_MOVE)
     print({name: f"{each[0]:.0f} to {each[-1]:.0f} ms" for name, each in times.items()})
     assert {"ratio", "mlp_ratio", "steps", "seed", "picture", "time"} <= set(times)
     assert max(each[len(each) // 2] for each in times.values()) <= 100  # medians
 
 
 def test_dragging_ends_with_the_last_answer_and_does_not_fall_behind(desk):
-    def run() -> tuple[float, dict]:
-        with desk.open(NetworkExplorer(ratio=0)) as page:
-            page.evaluate(
-                """async () => {
-                    const model = document.querySelector(".mst-widget").mstModel;
-                    globalThis.answers = 0;
-                    model.on("change:answer", () => globalThis.answers++);
-                    for (let k = 1; k <= 60; k++) {
-                        model.set("ratio", k / 100);
-                        await new Promise((go) => setTimeout(go, 5));
-                    }
-                }"""
-            )
-            got = answer(page)
-            return page.evaluate("answers"), got
-
-    answers, got = desk.do(run)
+    with desk.live(NetworkExplorer(ratio=0)) as page:
+        page.evaluate(
+            """async () => {
+                const model = document.querySelector(".mst-widget").mstModel;
+                globalThis.answers = 0;
+                model.on("change:answer", () => globalThis.answers++);
+                for (let k = 1; k <= 60; k++) {
+                    model.set("ratio", k / 100);
+                    await new Promise((go) => setTimeout(go, 5));
+                }
+            }"""
+        )
+        got, answers = answer(page), page.evaluate("answers")
     same(got, NetworkExplorer(ratio=0.6).compute())
     assert 2 <= answers < 60  # some on the way, not all of them
 
 
 def test_times_are_measured_in_turn_once_the_reader_rests(desk):
-    def run() -> list[float]:
-        with desk.open(NetworkExplorer(ratio=0.75, mlp_ratio=0.75)) as page:
-            first = answer(page)
-            page.wait_for_function(
-                """(first) => {
-                    const { masked } = document.querySelector(".mst-widget").mstModel.get("answer");
-                    return masked.milliseconds !== first;
-                }""",
-                arg=first["masked"]["milliseconds"],
-            )
-            later = answer(page)
-            assert later["key"] == first["key"]
-            return [later["masked"]["milliseconds"], later["unmasked"]["milliseconds"]]
-
-    masked, unmasked = desk.do(run)
-    assert 0 < masked < unmasked
+    with desk.live(NetworkExplorer(ratio=0.75, mlp_ratio=0.75)) as page:
+        first = answer(page)
+        page.wait_for_function(
+            """(first) => {
+                const { masked } = document.querySelector(".mst-widget").mstModel.get("answer");
+                return masked.milliseconds !== first;
+            }""",
+            arg=first["masked"]["milliseconds"],
+        )
+        later = answer(page)
+    assert later["key"] == first["key"]
+    assert 0 < later["masked"]["milliseconds"] < later["unmasked"]["milliseconds"]
 
 
 def test_the_book_s_example_runs_from_a_file(desk):
     text = (ROOT / "book" / "in_the_page.md").read_text(encoding="utf-8")
     example = text.split("```html\n")[1].split("```")[0]
 
-    def run() -> list[str]:
-        (desk.folder / "example.html").write_text(f"<!doctype html>{example}", encoding="utf-8")
-        page, said = desk.browser.new_page(), []
-        page.on("console", lambda m: said.append((m.type, m.text)))
-        page.on("pageerror", lambda error: said.append(("error", str(error))))
-        page.goto((desk.folder / "example.html").as_uri())
-        page.close()
-        return said
-
-    ((kind, text),) = desk.do(run)
+    (desk.folder / "example.html").write_text(f"<!doctype html>{example}", encoding="utf-8")
+    page, said = desk.browser.new_page(), []
+    page.on("console", lambda m: said.append((m.type, m.text)))
+    page.on("pageerror", lambda error: said.append(("error", str(error))))
+    page.goto((desk.folder / "example.html").as_uri())
+    page.close()
+    ((kind, text),) = said
     assert kind == "log"
     assert "neurons: 105984" in text

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from test_explorers_browser import desk, drive, in_thread, pytestmark, say, static  # noqa: F401
+from desk import drive, say, static
 from traitlets import TraitError
 
 from mstlib.explorers import ProductExplorer
@@ -38,8 +38,7 @@ def test_bad_settings_are_named(setting, message):
         ProductExplorer(**setting)
 
 
-@in_thread
-def test_its_neurons_and_products_are_the_library_s(desk):  # noqa: F811
+def test_its_neurons_and_products_are_the_library_s(desk):
     draw = random.Random(0)
     settings = [
         {
@@ -62,8 +61,7 @@ def test_its_neurons_and_products_are_the_library_s(desk):  # noqa: F811
         assert len(run["mean"]) == s["steps"]
 
 
-@in_thread
-def test_it_says_and_draws_the_bias(desk):  # noqa: F811
+def test_it_says_and_draws_the_bias(desk):
     with desk.open(static(ProductExplorer())) as page:
         assert say(page) == (
             "T = 64: query 32, key 32, together 32 times. Mean product 0.500, "
@@ -89,5 +87,5 @@ def test_it_says_and_draws_the_bias(desk):  # noqa: F811
         assert say(page).startswith("T = 512: query 256, key 256, together 0 times.")
         assert "the last 64 of 512 steps" in raster.inner_text()
         assert raster.locator(".mst-spike.mst-blue").count() == 32
-        drive(page, "rate_k", 0)
+        drive(page, rate_k=0)
         assert "key 0, together 0 times" in say(page)

@@ -1,7 +1,10 @@
-"""The energy explorer from Python: its arithmetic is the library's, and bad settings are named."""
+"""The energy explorer: its arithmetic is the library's, in Python and in the page."""
+
+import re
 
 import pytest
-from explorer_samples import COUNTS, TRACES
+from desk import say, static
+from explorer_samples import COUNTS, TRACES, explorers
 from traitlets import TraitError
 
 from mstlib.analysis.operations import Totals
@@ -82,3 +85,72 @@ def test_the_cheapest_form_turns_where_the_energies_cross():
 def test_bad_input_is_named(build, message):
     with pytest.raises(TraitError, match=message):
         build()
+
+
+# ---- in a browser ----
+
+
+def test_energy_agrees_with_python_and_follows_every_control(desk):
+    explorer = explorers()["energy"]
+    with desk.open(static(explorer)) as page:
+
+        def drawn() -> dict[str, float]:
+            text = page.locator(".mst-panel").nth(1).locator("svg").get_attribute("aria-label")
+            return {name: float(v) for name, v in re.findall(r"([a-z][\w, -]*?) ([\d.]+) µJ", text)}
+
+        def agree() -> None:
+            for name, shown in drawn().items():
+                assert shown == pytest.approx(explorer.energies(explorer.steps)[name], rel=0.006)
+
+        assert len(drawn()) == 4
+        agree()
+        page.get_by_role("slider", name="Steps T").press("Home")
+        explorer.steps = 1
+        agree()
+        for _ in range(5):
+            page.get_by_role("slider", name="Steps T").press("ArrowRight")
+        explorer.steps = 32
+        agree()
+        page.get_by_role("radio", name="floats").check()
+        explorer.arithmetic = "floats"
+        agree()
+        page.get_by_role("radio", name="0 %", exact=True).check()
+        explorer.ratio = "0 %"
+        agree()
+        page.get_by_role("combobox", name="Network").select_option("resnet-digits")
+        explorer.network = "resnet-digits"
+        agree()
+        page.get_by_role("radio", name="whole numbers").check()
+        explorer.arithmetic = "whole numbers"
+        for label, name in (("Add", "add"), ("Multiply", "multiply"), ("Move 64 bits", "memory")):
+            slider = page.get_by_role("slider", name=label)
+            slider.press("End")
+            setattr(explorer, name, float(slider.input_value()))
+            agree()
+        page.get_by_role("slider", name="Move 64 bits").press("Home")
+        explorer.memory = 0
+        agree()
+        assert "T = 32, b = 6 bits" in say(page)
+        (_, before), (turn, after) = explorer.cheapest()
+        assert f"The cheapest flips at T = {turn} from {before} to {after}." in say(page)
+
+
+def test_energy_shows_every_account_and_a_ranking_that_turns(desk):
+    explorer = EnergyExplorer(TRACES, steps=16)
+    with desk.open(static(explorer)) as page:
+        ranking, accounts = (page.locator(".mst-panel").nth(k).locator("svg") for k in (1, 2))
+        for key, steps in (("Home", 1), ("End", 256)):
+            page.get_by_role("slider", name="Steps T").press(key)
+            for name, row in explorer.accounts(steps).items():
+                said = accounts.get_attribute("aria-label").split(f"{name}: ")[1].split(". ")[0]
+                found = {
+                    f: float(v) for f, v in re.findall(r"([a-z][\w, ]*?) (\d+(?:\.\d+)?)", said)
+                }
+                wanted = {form: value for form, value in row.items() if value is not None}
+                assert found == pytest.approx(wanted, rel=0.006), name
+            energies = explorer.energies(steps)
+            order = sorted(energies, key=energies.get)
+            shown = ranking.get_attribute("aria-label")
+            assert sorted(order, key=shown.index) == order
+            assert f"Cheapest now: {order[0]}," in say(page)
+        assert len({form for _, form in explorer.cheapest()}) == 2  # spikes first, numbers then
