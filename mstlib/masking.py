@@ -127,8 +127,8 @@ class RandomSpikeMask(nn.Module):
         alone: Nothing else reads the spikes that enter it.
 
     Attributes:
-        in_place: Drop spikes where they are, and do not copy them: `simulate` asks for it where a
-            mask is alone and no hook is watching.
+        in_place: Drop spikes where they are, and do not copy them, until `set` is called again:
+            `simulate` asks for it where a mask is alone and no hook is watching.
     """
 
     def __init__(self, kind: str, block: int, site: int, alone: bool = False) -> None:
@@ -136,8 +136,7 @@ class RandomSpikeMask(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {KINDS}, not {kind!r}")
         self.kind, self.block, self.site, self.alone = kind, block, site, alone
-        self.in_place = False
-        self.ratio, self.seed = 0.0, 0
+        self.ratio, self.seed, self.in_place = 0.0, 0, False
         self.begin(range(1), range(0))
         self.reset()
 
@@ -147,7 +146,7 @@ class RandomSpikeMask(nn.Module):
 
     def set(self, masking: Masking, seed: int) -> None:
         """Take this site's ratio from `masking`; start its random numbers at `seed`."""
-        self.ratio, self.seed = masking.ratio(self.kind, self.block), seed
+        self.ratio, self.seed, self.in_place = masking.ratio(self.kind, self.block), seed, False
 
     def begin(self, steps: range, images: Sequence[int]) -> None:
         """Say which time steps and images the next input holds (no images: count them)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,16 +13,10 @@ from torch import Tensor
 from mstlib.convert import SpikingNetwork
 from mstlib.early_exit import Confidence
 from mstlib.energy import power
-from mstlib.engine.workers import is_watched, keep_freed_memory, side_by_side
+from mstlib.engine.workers import is_watched, keep_freed_memory, side_by_side, sizes
 from mstlib.masking import Masking, set_masking
 from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
-
-# Pixels (times images, times steps) of a chunk, and images of a batch: the quickest we measured.
-# With more, the activations leave the processor's cache; with fewer, calls cost more than work.
-CHUNK_PIXELS = 2**18
-BATCH = 16
-DEVICE = 16  # times as much at once on a device that is not the processor; not measured
 
 
 @dataclass
@@ -81,10 +74,8 @@ class Run:
     @property
     def firing_rates(self) -> dict[str, float]:
         """Spikes per neuron and step in each layer, between 0 and 1."""
-        return {
-            name: int(counts.sum()) / (len(counts) * self.image_steps)
-            for name, counts in self.neuron_counts.items()
-        }
+        neurons = {name: len(counts) for name, counts in self.neuron_counts.items()}
+        return {n: c / (neurons[n] * self.image_steps) for n, c in self.spike_counts.items()}
 
     @property
     def silent(self) -> dict[str, float]:
@@ -169,54 +160,52 @@ def simulate(
     Warns:
         UserWarning: the network was trained with another masking than this one.
     """
+    record = tuple(record)
     _check(snn, images, steps, batch_size, chunk)
     if not isinstance(first, int) or first < 0:
         raise ValueError(f"first must be a whole number >= 0, not {first!r}")
     if until is not None and not isinstance(until, Confidence):
         raise TypeError(f"until must be a Confidence or None, not {until!r}")
-    images = images.to(next(iter(snn.neurons.values())).threshold)
-    on_processor, watched = images.device.type == "cpu", is_watched(snn)
-    threads = torch.get_num_threads() if on_processor and not watched else 1
-    scale = 1 if on_processor else DEVICE
-    rows = max(1, CHUNK_PIXELS * scale // images.shape[-2:].numel())
-    batch_size = batch_size or min(BATCH * scale, rows, math.ceil(len(images) / threads))
-    chunk = chunk or max(1, rows // min(batch_size, len(images)))
-    record = tuple(record)
     for name in record:
         if name not in snn.neurons:
             raise ValueError(f"no spiking layer {name!r}; there are: {', '.join(snn.neurons)}")
     masking = masking or Masking()
-    if snn.trained_masking is not None and masking != snn.trained_masking:
+    if snn.trained_masking not in (None, masking):
         warnings.warn(
             f"this network was trained with {snn.trained_masking} and is simulated with {masking}: "
             "its scores are off by the ratio of what is kept",
             stacklevel=3,  # past the decorator, to the caller
         )
+    images = images.to(next(iter(snn.neurons.values())).threshold)
+    watched = is_watched(snn)
+    batch_size, chunk, threads = sizes(images, batch_size, chunk, watched)
+
+    def run(snn: SpikingNetwork, start: int) -> Run:
+        these = images[start : start + batch_size]
+        return _simulate_batch(snn, these, first + start, steps, chunk, record, until)
+
     keep_freed_memory()
     set_masking(snn, masking, seed)
     for mask in snn.masks.values():
         mask.in_place = mask.alone and not watched
     snn.eval()
     try:
-        parts = side_by_side(
-            snn,
-            lambda snn, start: _simulate_batch(
-                snn, images, slice(start, start + batch_size), first, steps, chunk, record, until
-            ),
-            range(0, len(images), batch_size),
-            threads,
-        )
+        parts = side_by_side(snn, run, range(0, len(images), batch_size), threads)
     finally:
         set_masking(snn, None)
-        for mask in snn.masks.values():
-            mask.in_place = False
         snn.reset()
+    return _joined(parts, masking, seed)
+
+
+def _joined(parts: list[Run], masking: Masking, seed: int) -> Run:
+    """Put the runs of several batches together: counts add up, images stand side by side."""
+    one = parts[0]
     return Run(
         torch.cat([p.logits for p in parts], 1),
-        {n: sum(p.neuron_counts[n] for p in parts) for n in snn.neurons},
-        {n: sum(p.step_counts[n] for p in parts) for n in snn.neurons},
-        {n: sum(p.delivered[n] for p in parts) for n in parts[0].delivered},
-        {n: torch.cat([p.spikes[n] for p in parts], 1) for n in record},
+        {n: sum(p.neuron_counts[n] for p in parts) for n in one.neuron_counts},
+        {n: sum(p.step_counts[n] for p in parts) for n in one.step_counts},
+        {n: sum(p.delivered[n] for p in parts) for n in one.delivered},
+        {n: torch.cat([p.spikes[n] for p in parts], 1) for n in one.spikes},
         masking,
         seed,
         torch.cat([p.taken for p in parts]),
@@ -226,21 +215,18 @@ def simulate(
 @torch.no_grad()  # each thread has its own switch
 def _simulate_batch(
     snn: SpikingNetwork,
-    images: Tensor,
-    batch: slice,
-    first: int,
+    x: Tensor,
+    place: int,
     steps: int,
     chunk: int,
     record: tuple[str, ...],
     until: Confidence | None,
 ) -> Run:
-    """Simulate one batch of the images, chunk of time by chunk of time."""
-    x, which = images[batch], torch.arange(first, first + len(images))[batch]
+    """Simulate a batch, chunk of time by chunk of time; its first image's place is given."""
     taken = torch.full((len(x),), steps)
     running = torch.arange(len(x))  # the images of the batch that have not stopped
-    logits: Tensor | None = None
-    spikes: dict[str, Tensor] = {}
-    seen: dict[str, Tensor] = {}
+    kept: dict[str | None, Tensor] = {}  # by layer; of the network itself, None, its logits
+    seen: dict[str | None, Tensor] = {}  # the same of this chunk
 
     def note(name: str, neuron: IFNeuron, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen[name] = (output != 0).view(neuron.steps, neuron.images, -1).cpu()
@@ -249,30 +235,37 @@ def _simulate_batch(
     with watching({snn.neurons[name]: partial(note, name) for name in record}):
         for now in _chunks(steps, chunk, until):
             shown = x if x.ndim == 4 else x[:, [t * x.shape[1] // steps for t in now]]
-            these = snn.advance(shown, now, which.tolist())
-            if logits is None:
-                logits = these.new_empty(steps, *these.shape[1:])
-            logits[now.start : now.stop, running] = these
-            for name, fired in seen.items():
-                kept = spikes.setdefault(name, fired.new_zeros(steps, len(taken), fired.shape[-1]))
-                kept[now.start : now.stop, running] = fired
+            seen[None] = snn.advance(shown, now, (running + place).tolist())
+            for name, part in seen.items():
+                if name not in kept:
+                    kept[name] = part.new_zeros(steps, len(taken), part.shape[-1])
+                kept[name][now.start : now.stop, running] = part
             if until is not None and now.stop % until.every == 0 and now.stop < steps:
-                evidence = logits[: now.stop, running].sum(0)
-                stopped = until.settled(evidence).to(running.device)
-                logits[now.stop :, running[stopped]] = (evidence / now.stop)[stopped]
-                taken[running[stopped]] = now.stop
-                running, which, x = running[~stopped], which[~stopped], x[~stopped]
-                snn.keep(~stopped)
+                on = ~_stopped(until, kept[None], running, taken, now.stop)
+                running, x = running[on], x[on]
+                snn.keep(on)
                 if len(running) == 0:
                     break
     return Run(
-        logits,
+        kept[None],
         {name: neuron.counts.long() for name, neuron in snn.neurons.items()},
-        {name: _padded(neuron.step_counts, steps) for name, neuron in snn.neurons.items()},
+        {  # 0 after the step at which all had stopped
+            name: torch.tensor(neuron.step_counts + [0] * (steps - len(neuron.step_counts)))
+            for name, neuron in snn.neurons.items()
+        },
         {name: mask.delivered for name, mask in snn.masks.items() if mask.ratio > 0},
-        spikes,
+        {name: kept[name] for name in record},
         taken=taken,
     )
+
+
+def _stopped(until: Confidence, logits: Tensor, running: Tensor, taken: Tensor, now: int) -> Tensor:
+    """Say which running images stop after so many steps; write down when, and their last answer."""
+    evidence = logits[:now, running].sum(0)
+    stopped = until.settled(evidence).to(running.device)
+    logits[now:, running[stopped]] = (evidence / now)[stopped]
+    taken[running[stopped]] = now
+    return stopped
 
 
 def _chunks(steps: int, chunk: int, until: Confidence | None) -> Iterator[range]:
@@ -282,11 +275,6 @@ def _chunks(steps: int, chunk: int, until: Confidence | None) -> Iterator[range]
         look = steps if until is None else (t // until.every + 1) * until.every
         yield range(t, min(t + chunk, look, steps))
         t = min(t + chunk, look, steps)
-
-
-def _padded(counts: list[int], steps: int) -> Tensor:
-    """Return counts by step as a tensor ``(T,)``: 0 after the step at which all had stopped."""
-    return torch.tensor(counts + [0] * (steps - len(counts)))
 
 
 def _check(
