@@ -125,6 +125,7 @@ def simulate(
     chunk: int | None = None,
     record: Iterable[str] = (),
     first: int = 0,
+    as_trained: bool = True,
 ) -> Run:
     """Show images to a spiking network for a number of time steps (Eq. 2 and 3 in every layer).
 
@@ -148,6 +149,7 @@ def simulate(
             activations of a batch near the processor.
         record: Names of layers whose every spike is to be kept in `Run.spikes`.
         first: Place of the first image, where these are some of many: the masks depend on it.
+        as_trained: Warn where the masking is not that of the training; False where that is meant.
 
     Returns:
         A `Run`.
@@ -170,7 +172,7 @@ def simulate(
         if name not in snn.neurons:
             raise ValueError(f"no spiking layer {name!r}; there are: {', '.join(snn.neurons)}")
     masking = masking or Masking()
-    if snn.trained_masking not in (None, masking):
+    if as_trained and snn.trained_masking not in (None, masking):
         warnings.warn(
             f"this network was trained with {snn.trained_masking} and is simulated with {masking}: "
             "its scores are off by the ratio of what is kept",

@@ -15,6 +15,7 @@ from tiny import perceptron, pictures, tiny
 
 import mstlib
 from mstlib import Masking
+from mstlib.analysis.operations import trace
 from mstlib.convert import SpikingNetwork
 from mstlib.masking import RandomSpikeMask
 
@@ -330,6 +331,18 @@ def test_no_warning_at_the_right_ratio_or_for_a_network_trained_without():
         mstlib.simulate(mstlib.convert(ann), pictures(1), 1, Masking(attention=0.5))
         ann.trained_masking = Masking(attention=0.75)
         mstlib.simulate(mstlib.convert(ann), pictures(1), 1, Masking(attention=0.75))
+
+
+@pytest.mark.parametrize("used", [None, Masking(attention=0.5)])
+def test_whoever_means_another_ratio_is_not_warned(used):
+    ann = tiny()
+    ann.trained_masking = Masking(attention=0.75)
+    snn = mstlib.convert(ann)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mstlib.simulate(snn, pictures(1), 1, used, as_trained=False)
+        trace(snn, pictures(1), 1, used, as_trained=False)
+    assert snn.trained_masking == Masking(attention=0.75)
 
 
 # Films: another frame from time to time
