@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+from mstlib.models.sites import site_of
+
 STEP_SECONDS = 1e-3  # "1 time-step takes 1 ms" (§4.3)
 
 # From Horowitz (2014), 45 nm at 0.9 V, in picojoules.
@@ -50,14 +52,6 @@ def power(run: Counted, alpha: float = 1.0) -> float:
     return spikes_a_step / STEP_SECONDS * alpha
 
 
-# Which part of the network a spiking layer belongs to, by the last piece of its name.
-_MODULES = {
-    "attention": ("q_if", "k_if", "v_if", "attn_if", "attn_v_if", "proj_if", "shortcut1_if"),
-    "mlp": ("shortcut2_if", "fc1_if", "fc2_if"),
-    "embedding": ("reduction_if",),
-}
-
-
 def spikes_by_module(run: Counted) -> dict[str, int]:
     """Return the spikes emitted in attention, MLPs, and embedding (reduction, patches, merging).
 
@@ -66,10 +60,7 @@ def spikes_by_module(run: Counted) -> dict[str, int]:
     """
     totals: dict[str, int] = {}
     for name, spikes in run.spike_counts.items():
-        last = name.split(".")[-1]
-        module = next((m for m, nodes in _MODULES.items() if last in nodes), "other")
-        if name.startswith(("patch_embed.", "reduction.")):
-            module = "embedding"
+        module = site_of(name).module
         totals[module] = totals.get(module, 0) + spikes
     return totals
 

@@ -17,55 +17,9 @@ from torch import Tensor, nn
 from mstlib.analysis.operations import Trace, trace
 from mstlib.convert import SpikingNetwork
 from mstlib.masking import Masking
+from mstlib.models.sites import block_name, mask_after
 from mstlib.models.watching import watching
 from mstlib.simulate import Run
-
-# The mask that the spikes of a layer meet, by the ends of their names.
-MASKS = {
-    "attn.q_if": "attn.q_mask",
-    "attn.k_if": "attn.k_mask",
-    "attn.attn_if": "attn.attn_mask",
-    "shortcut2_if": "mlp.in_mask",
-    "mlp.fc1_if": "mlp.hidden_mask",
-}
-
-
-def layer_names(depths: tuple[int, ...]) -> list[str]:
-    """Return the names of all spiking layers of a network with these depths, as they are run."""
-    attention = ("q_if", "k_if", "v_if", "attn_if", "attn_v_if", "proj_if")
-    inside = (
-        "shortcut1_if",
-        *(f"attn.{name}" for name in attention),
-        *("shortcut2_if", "mlp.fc1_if", "mlp.fc2_if"),
-    )
-    names = ["patch_embed.proj_if"]
-    for stage, blocks in enumerate(depths):
-        names += [f"layers.{stage}.blocks.{b}.{name}" for b in range(blocks) for name in inside]
-        if stage < len(depths) - 1:
-            names.append(f"layers.{stage}.downsample.reduction_if")
-    return names
-
-
-def block_name(depths: tuple[int, ...], block: int) -> str:
-    """Return the name of a block, counted from 0 at the input.
-
-    Raises:
-        ValueError: there is no such block.
-    """
-    left = block
-    for stage, blocks in enumerate(depths):
-        if 0 <= left < blocks:
-            return f"layers.{stage}.blocks.{left}"
-        left -= blocks
-    raise ValueError(f"block must be a whole number from 0 to {sum(depths) - 1}, not {block!r}")
-
-
-def mask_after(layer: str) -> str | None:
-    """Return the name of the mask that the spikes of a layer meet; ``None`` if they meet none."""
-    for end, mask in MASKS.items():
-        if layer.endswith(f".{end}"):
-            return layer.removesuffix(end) + mask
-    return None
 
 
 @dataclass(frozen=True)
@@ -140,7 +94,9 @@ def watch(
         hooks[modules[mask]] = note_passed
     with watching(hooks), watching({modules[f"{name}.attn.mix"]: note_weights}, before=True):
         record = {layer, f"{name}.mlp.fc2_if"}
-        traced = trace(snn, image, steps, masking, seed, record=sorted(record))
+        # Some networks were trained with masks. What they do with others is what a reader asks.
+        options = {"record": sorted(record), "as_trained": False}
+        traced = trace(snn, image, steps, masking, seed, **options)
     attention = torch.cat(weights).view(steps, -1)
     back = modules[name].back  # from the order of the windows to that of the token map
     return Watched(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,9 +14,10 @@ import traitlets
 from mstlib.checkpoints import manifest
 from mstlib.convert import SpikingNetwork
 from mstlib.explorers import page as web
-from mstlib.explorers.answers import Watched, layer_names, picture, record, watch
+from mstlib.explorers.answers import Watched, picture, record, watch
 from mstlib.explorers.base import STATIC, STYLE, Explorer, Number, module, table
 from mstlib.masking import Masking
+from mstlib.models.sites import layer_names
 from mstlib.simulate import Run
 
 # Measured by `mst study curves`.
@@ -290,7 +290,4 @@ def _watched(
 ) -> Watched:
     image = web.drawn(drawing) if drawing else web.pictures(network).images()[[picture]]
     masking = Masking(attention=ratio, mlp=mlp_ratio)
-    with warnings.catch_warnings():
-        # Some networks were trained with masks. What they do with others is what a reader asks.
-        warnings.filterwarnings("ignore", "this network was trained")
-        return watch(_network(network), image, steps, masking, seed, layer, block)
+    return watch(_network(network), image, steps, masking, seed, layer, block)

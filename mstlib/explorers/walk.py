@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mstlib.analysis.audit import signal_kind
 from mstlib.convert import SpikingNetwork, convert
 from mstlib.models.layers import Product, ReadoutNorm, Sum
+from mstlib.models.sites import site_of
 from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
 from mstlib.simulate import simulate
@@ -137,15 +138,6 @@ _WORDS = (
     ("norm2", "8", _NORM, "BatchNorm, with stored means and variances: linear in time."),
 )
 
-# Where masks fall, by the end of a layer's name: the kind of mask.
-_MASKED = {
-    "attn.q_if": "attention",
-    "attn.k_if": "attention",
-    "attn.attn_if": "attention",
-    "shortcut2_if": "mlp",
-    "mlp.fc1_if": "mlp",
-}
-
 # No more rows and columns of a tensor than a heat map shows well.
 _ROWS, _COLUMNS = 64, 288
 
@@ -220,8 +212,8 @@ def _words(name: str, masked: bool) -> dict[str, str]:
         if f".{name}".endswith(f".{end}"):
             words = {"equation": equation, "formula": formula, "note": note}
             break
-    found = [kind for end, kind in _MASKED.items() if f".{name}".endswith(f".{end}")]
-    return words | ({"mask": found[0]} if found and masked else {})
+    site = site_of(name)
+    return words | ({"mask": site.module} if site.mask and masked else {})
 
 
 def _table(name: str, kind: str, output: Tensor, steps: int, images: int) -> dict[str, object]:

@@ -19,6 +19,7 @@ from mstlib.checkpoints.files import write_whole
 from mstlib.convert import convert
 from mstlib.masking import Masking, set_masking
 from mstlib.models.lesions import LESIONS, lesion
+from mstlib.models.sites import BLOCK, EMBEDDING
 from mstlib.models.swin import MaskedSpikingTransformer
 from mstlib.scale.batches import examples, open_source
 from mstlib.scale.metrics import read_metrics
@@ -27,7 +28,7 @@ from mstlib.simulate import Run, simulate
 from mstlib.train import accuracy
 
 STEPS = (4, 8, 16, 32, 64)
-ATTENTION = ("q_if", "k_if", "v_if", "attn_if", "attn_v_if", "proj_if")
+ATTENTION = [name.removeprefix("attn.") for name in BLOCK if name.startswith("attn.")]
 
 
 def report(
@@ -152,7 +153,7 @@ def _by_kind(run: Run, values: dict[str, float]) -> dict[str, float]:
     sums, neurons = defaultdict(float), defaultdict(int)
     for name, value in values.items():
         kind, n = name.split(".")[-1], len(run.neuron_counts[name])
-        if name.startswith(("patch_embed.", "reduction.")):
+        if name.startswith(EMBEDDING):
             kind = "embedding"  # its layers are called as those of the attention are
         sums[kind] += value * n
         neurons[kind] += n

@@ -16,10 +16,11 @@ from mstlib.checkpoints import manifest
 from mstlib.data import digits
 from mstlib.explorers import NetworkExplorer
 from mstlib.explorers import page as web
-from mstlib.explorers.answers import block_name, layer_names, mask_after, record, watch
+from mstlib.explorers.answers import record, watch
 from mstlib.explorers.network import CURVES, offered
 from mstlib.masking import mask_numbers
 from mstlib.models.layers import SpikeSoftmax
+from mstlib.models.sites import block_name, layer_names, mask_after
 
 STEPS, SEED = 9, 5
 MASKING = Masking(attention=0.5, mlp=0.25)
