@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks weights lesions convergence sweeps backbones events bench lock lint serve clean
+.PHONY: help book test lab notebooks weights bench lock lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,21 +54,6 @@ notebooks: $(READY) ## run every notebook again and store its outputs
 
 weights: $(READY) ## train the shipped models again from their seeds
 	$(BIN)/mst train --all
-
-lesions: $(READY) ## train the controls of chapter 5 again (attention removed)
-	$(BIN)/mst lesions
-
-convergence: $(READY) ## do the short trainings of chapter 3 again (norms in the MLP)
-	$(BIN)/python -m mstlib.studies.norms
-
-sweeps: $(READY) ## train the masked students of chapter 7 again, and measure them
-	$(BIN)/mst sweeps
-
-backbones: $(READY) ## train the masked convolutional networks of chapter 8 again, and measure them
-	$(BIN)/mst backbones
-
-events: $(READY) ## measure again how networks of events do in chapter 11 (stacked or streamed, masked)
-	$(BIN)/python -m mstlib.studies.events
 
 # Its own environment: the locked one stays as the tests know it.
 $(BENCH)/.ready: requirements-bench.lock | $(UV)

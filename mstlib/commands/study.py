@@ -13,8 +13,8 @@ STUDIES = {
     "events": "show events stacked, summed or streamed, and mask them (chapter 11)",
     "curves": "draw the live explorer's curves (ten minutes)",
     "table3": "count what masks save on the networks of Table 3 (chapter 9)",
-    "counters": "count operations also with SpikingJelly, which must be installed (chapter 9)",
-    "neurobench": "count them also with NeuroBench, which must be installed (page A4)",
+    "counters": "count operations also with SpikingJelly (chapter 9)",
+    "neurobench": "count them also with NeuroBench, which is to be installed first (page A4)",
     "full_size": "time the paper's network (chapter 12; a quiet quarter of an hour)",
 }
 

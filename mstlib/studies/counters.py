@@ -32,10 +32,6 @@ NETWORKS = (
     ("vgg-digits", "digits", None),
 )
 IMAGES, STEPS = 2, 4
-INSTALL = (
-    "`make bench` makes an environment with it; there, "
-    "`PYTHONPATH=. .venv-bench/bin/python -m mstlib.cli study counters`"
-)
 
 
 def spikes_of(x: Tensor) -> Tensor:
@@ -92,7 +88,7 @@ def run(progress: bool = False) -> None:
     """
     report: Row = {
         "made by": "mst study counters",
-        "counters": versions("spikingjelly", "torch", install=INSTALL),
+        "counters": versions("spikingjelly", "torch", install='pip install "mstlib[interop]"'),
         "images": IMAGES,
         "steps": STEPS,
         "networks": [compare(*these) for these in NETWORKS if these[0] in mstlib.available()],

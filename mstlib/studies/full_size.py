@@ -45,7 +45,8 @@ def measure(command: str, place: str) -> Row:
     words = [sys.executable, "-m", "mstlib.cli", *command.split()[1:]]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
     process = subprocess.Popen(words, cwd=place, env=environment, stdout=subprocess.PIPE, text=True)
-    printed = process.stdout.read()
+    with process.stdout as pipe:
+        printed = pipe.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise ChildProcessError(f"failed: {command}\n{printed}")

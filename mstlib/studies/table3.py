@@ -9,7 +9,7 @@ the totals of a trace, relative to the unmasked row (chapter 9).
 Refuted: "masking saves energy", where the energy of all operations does not fall with the spikes;
 "at no loss", where accuracy falls, or stays because A is no longer used.
 
-Masked students of the convolutional networks are not shipped: `mst study convnets` trains and keeps
+Not all students of the convolutional networks are shipped: `mst study convnets` trains and keeps
 them. Where they are not at hand, their stored rows stay as they are.
 """
 

@@ -1,6 +1,7 @@
 """Definitions of chapter 9 give the library's numbers."""
 
 import pytest
+import torch
 from reading import definition
 from tiny import pictures, tiny
 

@@ -1,4 +1,4 @@
-"""Rows of results: kept, replaced and found; stored whole; and the same file when nothing is new."""
+"""Rows of results: kept, replaced and found; stored whole, whenever a study is killed."""
 
 import json
 import os

@@ -72,5 +72,5 @@ def test_without_spikingjelly_it_says_how_to_get_it(monkeypatch, capsys):
     before = (FOLDER / "counters.json").read_bytes()
     assert main(["study", "counters"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("mst: spikingjelly is not installed: `make bench` makes")
+    assert said.startswith('mst: spikingjelly is not installed: pip install "mstlib[interop]"')
     assert (FOLDER / "counters.json").read_bytes() == before

@@ -21,10 +21,10 @@ def test_curves_belong_to_the_networks_that_pages_offer():
 def test_a_stored_cell_is_measured_again():
     chosen = {"network": "mst-digits", "place": "attention", "ratio": 0.5}
     row = next(r for r in json.loads(CURVES.read_text()) if chosen.items() <= r.items())
-    found = curves.measure(row)
+    found = curves.measure(row | {"seeds": 1})
     one = 1 / row["images"] + 1e-4  # one picture, and the rounding
-    assert found["accuracy"] == pytest.approx(row["accuracy"], abs=one)
-    assert found["scores"] == pytest.approx(row["scores"], abs=one)
+    assert found["accuracy"] == pytest.approx(row["accuracy"][:1], abs=one)
+    assert found["scores"] == pytest.approx(row["scores"][:1], abs=one)
     assert len(set(row["accuracy"])) > 1  # masks of another seed do something else
 
 

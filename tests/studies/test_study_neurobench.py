@@ -1,4 +1,4 @@
-"""Operations counted with NeuroBench: what is stored is what we count, and it says what it needs."""
+"""Operations counted with NeuroBench: what is stored is what we count."""
 
 import json
 from importlib.metadata import PackageNotFoundError

@@ -64,7 +64,7 @@ def small(tmp_path, monkeypatch):
 
     monkeypatch.setattr(students, "distil", distil)
     monkeypatch.setattr(students, "WHOLE", Table(folder / "whole.json", recipe=("sha256",)))
-    monkeypatch.setattr(students, "manifest", lambda: dict.fromkeys(NAMES, {"sha256": "some"}))
+    monkeypatch.setattr(students, "manifest", lambda: {name: {"sha256": "some"} for name in NAMES})
     monkeypatch.setattr(students, "_on_all_digits", lambda name: {"accuracy": 0.5})
     return taught, folder, run
 

@@ -58,7 +58,7 @@ def test_what_is_stored_is_not_measured_and_stays_where_its_weights_are_not(else
     table3.run()
     assert measured == []
     assert table.path.read_bytes() == before
-    assert any(row["weights"] == "vgg-digits-conv-50" for row in table.read())
+    assert any(row["weights"] == "vgg-digits-conv-75" for row in table.read())
 
 
 def test_a_row_of_other_weights_is_measured_in_its_place(elsewhere):
@@ -73,8 +73,8 @@ def test_a_row_of_other_weights_is_measured_in_its_place(elsewhere):
 
 
 def test_a_student_at_hand_is_named_by_the_hash_of_its_file(elsewhere):
-    about = next(row for row in table3.wanted() if row["weights"] == "vgg-digits-conv-50")
+    about = next(row for row in table3.wanted() if row["weights"] == "vgg-digits-conv-75")
     assert table3.fingerprint(about) is None
     table3.KEPT.mkdir()
-    (table3.KEPT / "vgg-digits-conv-50-3.safetensors").write_bytes(b"")
+    (table3.KEPT / "vgg-digits-conv-75-3.safetensors").write_bytes(b"")
     assert table3.fingerprint(about).startswith("e3b0c442")  # SHA-256 of nothing
