@@ -48,7 +48,8 @@ def measure(command: str, place: str) -> Row:
     with process.stdout as pipe:
         printed = pipe.read()
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
         raise ChildProcessError(f"failed: {command}\n{printed}")
     unit = 1 if sys.platform == "darwin" else 1024
     return {
