@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -259,15 +259,11 @@ class Plan:
         """Updates of an epoch; what is left over waits for another epoch's order."""
         return self.samples // self.batch
 
-    def order(self, epoch: int) -> Tensor:
-        """Return the order of the samples in an epoch."""
-        return _order(self.samples, self.seed, epoch)
-
     def parts_of(self, update: int, first_epoch: int = 0) -> list[list[tuple[int, int, int]]]:
         """Return the parts of an update: lists of (epoch, index of a sample, row in the batch)."""
         epoch, place = divmod(update, self.updates)
         epoch += first_epoch
-        chosen = self.order(epoch)[place * self.batch :][: self.batch].tolist()
+        chosen = _order(self.samples, self.seed, epoch)[place * self.batch :][: self.batch].tolist()
         mine = [(epoch, chosen[row], row) for row in range(self.rank, self.batch, self.world)]
         size = len(mine) // self.parts
         return [mine[k * size : (k + 1) * size] for k in range(self.parts)]
@@ -275,6 +271,7 @@ class Plan:
 
 @lru_cache(2)  # every update of an epoch asks for it
 def _order(samples: int, seed: int, epoch: int) -> Tensor:
+    """Return the order of the samples in an epoch."""
     generator = torch.Generator().manual_seed(number("order", seed, epoch))
     return torch.randperm(samples, generator=generator)
 
@@ -324,7 +321,8 @@ def load(
     Raises:
         SampleError: a sample cannot be read, and the message names it; or a worker died.
     """
-    yield from _loaded(_Samples(source, plan.seed), _Keys(plan, updates, first_epoch), workers)
+    keys = (part for update in updates for part in plan.parts_of(update, first_epoch))
+    yield from _loaded(_Samples(source, plan.seed), keys, workers)
 
 
 def read(
@@ -348,7 +346,9 @@ def read(
         yield images, labels
 
 
-def _loaded(samples: _Samples, keys: Any, workers: int) -> Iterator[tuple[Tensor, Tensor, list]]:
+def _loaded(
+    samples: _Samples, keys: Iterable, workers: int
+) -> Iterator[tuple[Tensor, Tensor, list]]:
     """Load batches of samples, one after another."""
     loader = DataLoader(
         samples,
@@ -383,20 +383,6 @@ def living_workers() -> Iterator[None]:
             f"a process that loads images died ({trouble}); if memory was short, take fewer of "
             "them (batch.workers)"
         ) from trouble
-
-
-class _Keys:
-    """The parts of some updates, one after another."""
-
-    def __init__(self, plan: Plan, updates: range, first_epoch: int) -> None:
-        self.plan, self.updates, self.first_epoch = plan, updates, first_epoch
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        for update in self.updates:
-            yield from self.plan.parts_of(update, self.first_epoch)
-
-    def __len__(self) -> int:
-        return len(self.updates) * self.plan.parts
 
 
 def examples(

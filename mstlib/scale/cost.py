@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import copy
 import platform
-import time
+import re
+import timeit
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_high
 
 import torch
 from torch import nn
@@ -242,25 +246,21 @@ def throughput(model: nn.Module, batch: int = 64, steps: int = 64, repeats: int 
     return Throughput(name, threads, batch, steps, batch / trained, batch / simulated)
 
 
-def _seconds(work: object, repeats: int, gpu: bool) -> float:
+def _seconds(work: Callable[[], object], repeats: int, gpu: bool) -> float:
     """Return the median time of some work."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
+
+    def whole() -> None:
         work()
         if gpu:
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return sorted(times[1:])[repeats // 2]
+
+    return median_high(timeit.repeat(whole, number=1, repeat=repeats + 1)[1:])
 
 
 def processor() -> str:
     """Return the name of this machine's processor, as far as the system tells."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [
-                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
-            ]
+        names = re.findall(r"model name\s*: *(.*)", Path("/proc/cpuinfo").read_text("utf-8"))
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()

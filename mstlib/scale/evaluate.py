@@ -70,7 +70,7 @@ def evaluate(
         raise EvaluationError("a launch has processes already: ask for no others")
     with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as place:
         folder = Path(place)
-        peers.meet(folder)  # before the work, so that all are still there
+        peers.wait(folder)  # before the work, so that all are still there
         source = task.source()
         known = kept.begin(folder, model, task, source)
         if processes > 1:

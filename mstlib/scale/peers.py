@@ -21,20 +21,6 @@ def place() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def meet(folder: Path) -> None:
-    """Connect with the other processes of the launch, if there are any.
-
-    Args:
-        folder: Where the work is kept, for the message.
-
-    Raises:
-        EvaluationError: one of them has ended.
-    """
-    if place()[1] > 1:
-        with _ended_is_said(folder):
-            _group()
-
-
 def wait(folder: Path) -> None:
     """Wait until every process of the launch has come so far.
 

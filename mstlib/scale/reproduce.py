@@ -225,15 +225,8 @@ def reproduce(
     results = []
     for number in numbers:
         limit = longest[number.model, repr(number.masking)]
-        blank = Result(
-            number.id,
-            number.data,
-            number.model,
-            number.steps,
-            str(number.masking) if number.masking else "none",
-            number.paper,
-            number.paper_power,
-        )
+        known = vars(number) | {"masking": str(number.masking) if number.masking else "none"}
+        blank = Result(**{name: known[name] for name in known.keys() - {"make"}})
         try:
             model, task = _opened(number, root, Path(runs), images)
             task = replace(task, steps=min(limit, steps or limit) or 1)
@@ -241,10 +234,9 @@ def reproduce(
             place = Path(out) / "parts" / re.sub(r"[^A-Za-z0-9.=-]+", "_", name)
             result = _measured(blank, number, model, task, place, processes, workers)
         except (CheckpointError, DataNotFound) as trouble:
-            need = f"{trouble}. Make it by `{number.make}`" if number.make else str(trouble)
-            if isinstance(trouble, DataNotFound):
-                need = str(trouble)
-            result = replace(blank, missing=need)
+            made = number.make and not isinstance(trouble, DataNotFound)
+            more = f". Make it by `{number.make}`" if made else ""
+            result = replace(blank, missing=f"{trouble}{more}")
         results.append(result)
         tell(result)
     return results
