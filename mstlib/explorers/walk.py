@@ -32,111 +32,52 @@ _KINDS: tuple[tuple[type[nn.Module] | tuple, str], ...] = (
 
 _NORM = "γ (x − μ) / √(σ^2 + ε) + β"
 
-# What to say of a layer, by the end of its name: (equation of the paper, formula, note). The first
+# What to say of a layer, by the end of its name: equation of the paper, formula and note. The first
 # that fits is taken.
-_WORDS = (
-    (
-        "patch_embed.proj",
-        "",
-        "x_i = W patch_i + b",
-        "Cuts the image into patches: its stride is its size.",
-    ),
-    (
-        "patch_embed.norm",
-        "8",
-        _NORM,
-        "BatchNorm over images and patches, one mean μ and variance σ² a channel.",
-    ),
-    (
-        "patch_embed.proj_if",
-        "2",
-        "S = IF(x)",
-        "The first spikes: the image was a constant current until here.",
-    ),
-    (
-        "shortcut1_if",
-        "2",
-        "X = IF(norm(x))",
-        "What attention reads is spikes. The shortcut around it stays real.",
-    ),
-    (
-        "shortcut2_if",
-        "2",
-        "X = IF(norm(x))",
-        "What the MLP reads. Random masks for the MLP fall on these spikes.",
-    ),
-    (
-        "attn.qkv",
-        "6",
-        "X W_q, X W_k, X W_v",
-        "One linear layer for Q, K and V, within each window.",
-    ),
-    ("attn.q_if", "6", "Q = IF(X W_q)", "Queries. Random masks for attention fall on these."),
-    ("attn.k_if", "6", "K = IF(X W_k)", "Keys. Random masks for attention fall on these spikes."),
-    ("attn.v_if", "6", "V = IF(X W_v)", "Values. They are never masked."),
-    (
-        "attn.scores",
-        "7",
-        "Q K^T / √d",
-        "Every query meets every key of its window, within one step.",
-    ),
-    (
-        "attn.attn_if",
-        "7",
-        "A = IF(Q K^T / √d)",
-        "Attention scores as spikes. The third place of the attention's masks.",
-    ),
-    (
-        "attn.softmax",
-        "",
-        "P = softmax(A + B)",
-        "Not in Eq. 7: the published code adds a position bias B and a softmax.",
-    ),
-    ("attn.mix", "", "P V", "The weights times the values; in the pure form P = A / N."),
-    ("attn.attn_v_if", "", "O = IF(P V)", "The mixed values as spikes."),
-    ("attn.proj", "", "O W_o + b_o", "Joins the heads."),
-    (
-        "attn.proj_if",
-        "",
-        "Y = IF(O W_o + b_o)",
-        "Ends the attention branch: it can add to the stream, never subtract.",
-    ),
-    ("sum1", "", "x ← x + Y", "The residual stream, plus what attention found."),
-    ("mlp.fc1", "9", "X W_1 + b_1", "The MLP widens the tokens."),
-    ("mlp.norm1", "8", _NORM, "BatchNorm, with stored means and variances: linear in time."),
-    (
-        "mlp.fc1_if",
-        "9",
-        "Z = IF(norm(X W_1 + b_1))",
-        "Random masks for the MLP fall on these spikes as well.",
-    ),
-    ("mlp.fc2", "9", "Z W_2 + b_2", "The MLP narrows the tokens again."),
-    ("mlp.norm2", "8", _NORM, "BatchNorm, with stored means and variances: linear in time."),
-    (
-        "mlp.fc2_if",
-        "9",
-        "M = IF(norm(Z W_2 + b_2))",
-        "Ends the MLP branch: it can add to the stream, never subtract.",
-    ),
-    ("sum2", "", "x ← x + M", "The residual stream, plus what the MLP made of it."),
-    ("downsample.norm", "8", _NORM, "Four neighbours side by side, normalised."),
-    (
-        "downsample.reduction",
-        "",
-        "[x_1, x_2, x_3, x_4] W_m",
-        "Patch merging: 2×2 tokens become one of twice the channels.",
-    ),
-    (
-        "downsample.reduction_if",
-        "",
-        "S = IF([x_1, x_2, x_3, x_4] W_m)",
-        "The merged tokens as spikes: the next stage starts from them.",
-    ),
-    ("head", "", "y = x̄ W_h + b_h", "Class scores, from the mean x̄ over the tokens."),
-    ("norm", "8", _NORM, "The last normalisation."),
-    ("norm1", "8", _NORM, "BatchNorm, with stored means and variances: linear in time."),
-    ("norm2", "8", _NORM, "BatchNorm, with stored means and variances: linear in time."),
-)
+_WORDS = [
+    line.split(" | ")
+    for line in f"""
+patch_embed.proj |  | x_i = W patch_i + b | Cuts the image into patches: its stride is its size.
+patch_embed.norm | 8 | {_NORM} | \
+BatchNorm over images and patches, one mean μ and variance σ² a channel.
+patch_embed.proj_if | 2 | S = IF(x) | \
+The first spikes: the image was a constant current until here.
+shortcut1_if | 2 | X = IF(norm(x)) | \
+What attention reads is spikes. The shortcut around it stays real.
+shortcut2_if | 2 | X = IF(norm(x)) | \
+What the MLP reads. Random masks for the MLP fall on these spikes.
+attn.qkv | 6 | X W_q, X W_k, X W_v | One linear layer for Q, K and V, within each window.
+attn.q_if | 6 | Q = IF(X W_q) | Queries. Random masks for attention fall on these.
+attn.k_if | 6 | K = IF(X W_k) | Keys. Random masks for attention fall on these spikes.
+attn.v_if | 6 | V = IF(X W_v) | Values. They are never masked.
+attn.scores | 7 | Q K^T / √d | Every query meets every key of its window, within one step.
+attn.attn_if | 7 | A = IF(Q K^T / √d) | \
+Attention scores as spikes. The third place of the attention's masks.
+attn.softmax |  | P = softmax(A + B) | \
+Not in Eq. 7: the published code adds a position bias B and a softmax.
+attn.mix |  | P V | The weights times the values; in the pure form P = A / N.
+attn.attn_v_if |  | O = IF(P V) | The mixed values as spikes.
+attn.proj |  | O W_o + b_o | Joins the heads.
+attn.proj_if |  | Y = IF(O W_o + b_o) | \
+Ends the attention branch: it can add to the stream, never subtract.
+sum1 |  | x ← x + Y | The residual stream, plus what attention found.
+mlp.fc1 | 9 | X W_1 + b_1 | The MLP widens the tokens.
+mlp.fc1_if | 9 | Z = IF(norm(X W_1 + b_1)) | Random masks for the MLP fall on these spikes as well.
+mlp.fc2 | 9 | Z W_2 + b_2 | The MLP narrows the tokens again.
+mlp.fc2_if | 9 | M = IF(norm(Z W_2 + b_2)) | \
+Ends the MLP branch: it can add to the stream, never subtract.
+sum2 |  | x ← x + M | The residual stream, plus what the MLP made of it.
+downsample.norm | 8 | {_NORM} | Four neighbours side by side, normalised.
+downsample.reduction |  | [x_1, x_2, x_3, x_4] W_m | \
+Patch merging: 2×2 tokens become one of twice the channels.
+downsample.reduction_if |  | S = IF([x_1, x_2, x_3, x_4] W_m) | \
+The merged tokens as spikes: the next stage starts from them.
+head |  | y = x̄ W_h + b_h | Class scores, from the mean x̄ over the tokens.
+norm | 8 | {_NORM} | The last normalisation.
+norm1 | 8 | {_NORM} | BatchNorm, with stored means and variances: linear in time.
+norm2 | 8 | {_NORM} | BatchNorm, with stored means and variances: linear in time.
+""".strip().splitlines()
+]
 
 # No more rows and columns of a tensor than a heat map shows well.
 _ROWS, _COLUMNS = 64, 288
