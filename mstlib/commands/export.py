@@ -52,11 +52,11 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _web(options: argparse.Namespace) -> list[Path]:
-    from mstlib.explorers import page as web
+    from mstlib.explorers import page
 
     if options.double:
         raise ValueError("--double goes not with --web: pages compute in 64 bits as it is")
-    return web.write(options.folder or web.FOLDER, options.models or web.MODELS)
+    return page.write(options.folder or page.FOLDER, options.models or page.MODELS)
 
 
 def _onnx(name: str, file: Path, double: bool) -> list[Path]:

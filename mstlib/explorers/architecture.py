@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 from mstlib.explorers.tensor import compact
 
 KINDS = (
@@ -47,10 +47,7 @@ class ArchitectureExplorer(Explorer):
         traitlets.TraitError: a layer is not as above; the message names the layer and the trouble.
     """
 
-    _esm = module("architecture")
-    _css = STYLE
     _view = "architecture"
-    _settings = ("walk", "selected")
 
     walk = traitlets.List().tag(sync=True)
     selected = Number(0, 0, 10_000, whole=True)

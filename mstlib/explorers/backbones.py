@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 
 _SHARES = ("accuracy", "sd", "untuned")
 _KEYS = {"ratio", *_SHARES, "layers", "emitted", "delivered"}
@@ -32,41 +32,20 @@ class BackbonesExplorer(Explorer):
         traitlets.TraitError: the curves are not as above, or the network is unknown.
     """
 
-    _esm = module("backbones")
-    _css = STYLE
     _view = "backbones"
-    _settings = ("curves", "network", "ratio")
 
     curves = traitlets.Dict().tag(sync=True)
-    network = traitlets.Unicode().tag(sync=True)
+    network = Name("curves")
     ratio = Number(0.5, 0, 0.99)
 
-    def __init__(
-        self,
-        curves: Mapping[str, Sequence[Mapping[str, Any]]],
-        network: str | None = None,
-        ratio: float = 0.5,
-        **widget: Any,
-    ) -> None:
-        super().__init__(
-            curves=dict(curves),
-            network=next(iter(curves), "") if network is None else network,
-            ratio=ratio,
-            **widget,
-        )
+    def __init__(self, curves: Mapping[str, Sequence[Mapping[str, Any]]], **settings: Any) -> None:
+        super().__init__(curves=dict(curves), **settings)
 
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, list[dict]]:
         if not proposal["value"]:
             raise traitlets.TraitError("curves must hold at least one network")
         return {name: _check_curve(name, curve) for name, curve in proposal["value"].items()}
-
-    @traitlets.validate("network")
-    def _check_network(self, proposal: dict) -> str:
-        name = proposal["value"]
-        if self.curves and name not in self.curves:
-            raise traitlets.TraitError(f"network must be among {list(self.curves)}, not {name!r}")
-        return name
 
     def fallback(self) -> str:
         """A table for each network: accuracy and spikes at every ratio."""

@@ -83,12 +83,42 @@ class Number(traitlets.TraitType):
         return int(number) if self.whole else number
 
 
+class Name(traitlets.Unicode):
+    """A synced trait for one of the names that another setting holds, such as those of its curves.
+
+    Args:
+        among: That setting. Give it first, where both are set at once.
+        default: The name at first; by default the first that the other setting holds.
+
+    Raises:
+        traitlets.TraitError: on assignment of anything else; it lists what is allowed.
+    """
+
+    def __init__(self, among: str, default: str = "") -> None:
+        super().__init__(default)
+        self.among = among
+        self.tag(sync=True)
+
+    def default(self, obj: Any = None) -> str:
+        """Return the name at first; "" while there is none to choose."""
+        if obj is None or self.default_value:
+            return self.default_value
+        return next(iter(getattr(obj, self.among)), "")
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """Return the name; where nothing can be chosen, the other setting says so itself."""
+        name, known = super().validate(obj, value), getattr(obj, self.among)
+        if known and name not in known:
+            raise traitlets.TraitError(f"{self.name} must be among {list(known)}, not {name!r}")
+        return name
+
+
 class Explorer(anywidget.AnyWidget):
     """Base of the explorers.
 
-    Subclasses set `_view` (the name of their script and of its view) and `_settings` (the synced
-    traits that make up their state) and write :meth:`fallback`. A class made in a notebook carries
-    its script in `_script`, and brings it along into the page.
+    Subclasses set `_view` (the name of their script and of its view), declare their settings as
+    synced traits, which make up their state in this order, and write :meth:`fallback`. A class made
+    in a notebook carries its script in `_script`, and brings it along into the page.
     """
 
     _css = STYLE
@@ -98,8 +128,17 @@ class Explorer(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "_script" in vars(cls):
+        own = vars(cls)
+        if "_view" not in own:  # the class that a widget makes of its own
+            return
+        if "_esm" not in own:
             cls._esm = module(cls._view, cls._script)
+        cls._settings = tuple(
+            name
+            for name, trait in own.items()
+            if isinstance(trait, traitlets.TraitType) and trait.metadata.get("sync")
+            if not trait.read_only
+        )
 
     def fallback(self) -> str:
         """HTML that tells the same without JavaScript."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 
 
 class ConversionExplorer(Explorer):
@@ -31,14 +31,11 @@ class ConversionExplorer(Explorer):
             the message names the network and the trouble.
     """
 
-    _esm = module("conversion")
-    _css = STYLE
     _view = "conversion"
-    _settings = ("curves", "ledger", "network", "steps", "measure")
 
     curves = traitlets.Dict().tag(sync=True)
     ledger = traitlets.Dict().tag(sync=True)
-    network = traitlets.Unicode().tag(sync=True)
+    network = Name("curves")
     steps = Number(32, 1, 4096, whole=True)
     measure = traitlets.Unicode("error").tag(sync=True)
 
@@ -46,19 +43,9 @@ class ConversionExplorer(Explorer):
         self,
         curves: Mapping[str, Mapping[str, Any]],
         ledger: Mapping[str, Mapping[str, Any]],
-        network: str | None = None,
-        steps: int = 32,
-        measure: str = "error",
-        **widget: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            curves=dict(curves),
-            ledger=dict(ledger),
-            network=next(iter(curves), "") if network is None else network,
-            steps=steps,
-            measure=measure,
-            **widget,
-        )
+        super().__init__(curves=dict(curves), ledger=dict(ledger), **settings)
 
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, dict]:
@@ -68,13 +55,13 @@ class ConversionExplorer(Explorer):
 
     @traitlets.validate("ledger")
     def _check_ledger(self, proposal: dict) -> dict[str, dict]:
-        _check_known("ledger", proposal["value"], self.curves)
+        # Traitlets checks in no fixed order; an empty `curves` has its own message.
+        for name in proposal["value"] if self.curves else ():
+            if name not in self.curves:
+                raise traitlets.TraitError(
+                    f"ledger must be among {list(self.curves)}, not {name!r}"
+                )
         return {name: _check_account(name, one) for name, one in proposal["value"].items()}
-
-    @traitlets.validate("network")
-    def _check_network(self, proposal: dict) -> str:
-        _check_known("network", [proposal["value"]], self.curves)
-        return proposal["value"]
 
     def fallback(self) -> str:
         """Accuracy of every network at a few steps, then each ledger."""
@@ -104,13 +91,6 @@ class ConversionExplorer(Explorer):
 
     def __repr__(self) -> str:
         return f"ConversionExplorer({', '.join(self.curves)}; steps={self.steps})"
-
-
-def _check_known(what: str, names: Any, curves: Mapping) -> None:
-    # Traitlets checks in no fixed order; an empty `curves` has its own message.
-    for name in names if curves else ():
-        if name not in curves:
-            raise traitlets.TraitError(f"{what} must be among {list(curves)}, not {name!r}")
 
 
 def _check_steps(where: str, steps: Any) -> list[int]:

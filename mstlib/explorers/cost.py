@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 from mstlib.scale.cost import (
     DEVICES,
     IMAGES,
@@ -50,38 +50,21 @@ class CostExplorer(Explorer):
         traitlets.TraitError: an unknown name, or a number out of its range.
     """
 
-    _esm = module("cost")
-    _css = STYLE
     _view = "cost"
-    _settings = (
-        "work",
-        "sets",
-        "machines",
-        "task",
-        "data",
-        "epochs",
-        "steps",
-        "device",
-        "devices",
-        "batch",
-        "utilisation",
-        "pue",
-        "memory",
-    )
 
     work = Number(1, 1, 1e15)
-    memory = traitlets.Dict().tag(sync=True)
     sets = traitlets.Dict().tag(sync=True)
     machines = traitlets.Dict().tag(sync=True)
     task = traitlets.Enum(TASKS, "train").tag(sync=True)
-    data = traitlets.Unicode("CIFAR-10").tag(sync=True)
+    data = Name("sets", "CIFAR-10")
     epochs = Number(300, 1, 300, whole=True)
     steps = Number(256, 1, 512, whole=True)
-    device = traitlets.Unicode().tag(sync=True)
+    device = Name("machines", next(iter(DEVICES)))
     devices = Number(8, 1, 64, whole=True)
     batch = Number(128, 1, 512, whole=True)
     utilisation = Number(100 * UTILISATION, 1, 100)
     pue = Number(PUE, 1, 2)
+    memory = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -101,17 +84,8 @@ class CostExplorer(Explorer):
             memory=asdict(memory),
             sets={name: list(images) for name, images in IMAGES.items()},
             machines=machines,
-            **{"device": next(iter(DEVICES))} | settings,
+            **settings,
         )
-
-    @traitlets.validate("data", "device")
-    def _check_name(self, proposal: dict) -> str:
-        known = {"data": self.sets, "device": self.machines}[proposal["trait"].name]
-        if known and proposal["value"] not in known:
-            raise traitlets.TraitError(
-                f"{proposal['trait'].name} must be among {list(known)}, not {proposal['value']!r}"
-            )
-        return proposal["value"]
 
     def cost(self, device: str, devices: int | None = None) -> tuple[float, float]:
         """Return hours and kilowatt-hours of the present task on so many devices of a kind.

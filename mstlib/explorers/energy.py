@@ -11,7 +11,7 @@ import traitlets
 
 from mstlib.analysis.operations import Totals
 from mstlib.energy import Costs, matched_bits, memory_energy
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 
 ARITHMETICS = ("floats", "whole numbers")
 FORMS = ("spikes, unmasked", "spikes, masked", "numbers of b bits", "floats")
@@ -41,15 +41,10 @@ class EnergyExplorer(Explorer):
         traitlets.TraitError: a setting is outside its range, or the traces are not as above.
     """
 
-    _esm = module("energy")
-    _css = STYLE
     _view = "energy"
-    _settings = (
-        "traces", "network", "ratio", "steps", "arithmetic", "add", "multiply", "memory",
-    )  # fmt: skip
 
     traces = traitlets.Dict().tag(sync=True)
-    network = traitlets.Unicode().tag(sync=True)
+    network = Name("traces")
     ratio = traitlets.Unicode().tag(sync=True)
     steps = Number(32, 1, 256, whole=True)
     arithmetic = traitlets.Enum(ARITHMETICS, "whole numbers").tag(sync=True)
@@ -78,14 +73,6 @@ class EnergyExplorer(Explorer):
             network: {ratio: _check_counts(network, ratio, c) for ratio, c in ratios.items()}
             for network, ratios in proposal["value"].items()
         }
-
-    @traitlets.validate("network")
-    def _check_network(self, proposal: dict) -> str:
-        if self.traces and proposal["value"] not in self.traces:
-            raise traitlets.TraitError(
-                f"network must be among {list(self.traces)}, not {proposal['value']!r}"
-            )
-        return proposal["value"]
 
     @traitlets.validate("ratio")
     def _check_ratio(self, proposal: dict) -> str:

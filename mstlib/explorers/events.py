@@ -12,7 +12,7 @@ import traitlets
 
 from mstlib.data.events import EVENT, check
 from mstlib.data.events.frames import CUTS, cuts
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 
 MOST = 20_000  # events of one recording: a page has to carry and to draw them
 _STORED = {"label", "size", "t", "x", "y", "p"}
@@ -42,16 +42,10 @@ class EventsExplorer(Explorer):
         traitlets.TraitError: a setting is outside its range, or a recording is not as above.
     """
 
-    _esm = module("events")
-    _css = STYLE
     _view = "events"
-    _settings = (
-        "recordings", "recording", "time", "window", "slower", "frames", "by", "order", "turn",
-        "tilt",
-    )  # fmt: skip
 
     recordings = traitlets.Dict().tag(sync=True)
-    recording = traitlets.Unicode().tag(sync=True)
+    recording = Name("recordings")
     time = Number(None, 0, 1e6, optional=True)
     window = Number(20, 1, 200, whole=True)
     slower = traitlets.Enum((1, 10, 30, 100), 30).tag(sync=True)
@@ -64,25 +58,15 @@ class EventsExplorer(Explorer):
     def __init__(
         self,
         recordings: Mapping[str, tuple[np.ndarray, tuple[int, int], str]],
-        recording: str | None = None,
         **settings: Any,
     ) -> None:
-        recording = next(iter(recordings), "") if recording is None else recording
-        super().__init__(recordings=dict(recordings), recording=recording, **settings)
+        super().__init__(recordings=dict(recordings), **settings)
 
     @traitlets.validate("recordings")
     def _check_recordings(self, proposal: dict) -> dict:
         if not proposal["value"]:
             raise traitlets.TraitError("recordings must hold at least one recording")
         return {name: _stored(name, made) for name, made in proposal["value"].items()}
-
-    @traitlets.validate("recording")
-    def _check_recording(self, proposal: dict) -> str:
-        if self.recordings and proposal["value"] not in self.recordings:
-            raise traitlets.TraitError(
-                f"recording must be among {list(self.recordings)}, not {proposal['value']!r}"
-            )
-        return proposal["value"]
 
     @property
     def events(self) -> np.ndarray:

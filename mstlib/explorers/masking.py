@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Name, Number, table
 
 PLACES = ("attention", "mlp")
 _POINT = ("ratio", "accuracy", "sd", "scores", "emitted", "delivered")
@@ -32,31 +32,19 @@ class MaskingExplorer(Explorer):
             message names what is wrong.
     """
 
-    _esm = module("masking")
-    _css = STYLE
     _view = "masking"
-    _settings = ("curves", "network", "where", "ratio")
 
     curves = traitlets.Dict().tag(sync=True)
-    network = traitlets.Unicode().tag(sync=True)
+    network = Name("curves")
     where = traitlets.Enum(PLACES, "attention").tag(sync=True)
     ratio = Number(0.75, 0, 1)
 
     def __init__(
         self,
         curves: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
-        network: str | None = None,
-        where: str = "attention",
-        ratio: float = 0.75,
-        **widget: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            curves=dict(curves),
-            network=next(iter(curves), "") if network is None else network,
-            where=where,
-            ratio=ratio,
-            **widget,
-        )
+        super().__init__(curves=dict(curves), **settings)
 
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, dict]:
@@ -72,15 +60,6 @@ class MaskingExplorer(Explorer):
             name: {place: _check_points(f"{name!r}, {place}", places[place]) for place in PLACES}
             for name, places in curves.items()
         }
-
-    @traitlets.validate("network")
-    def _check_network(self, proposal: dict) -> str:
-        # Traitlets checks in no fixed order; an empty `curves` has its own message.
-        if self.curves and proposal["value"] not in self.curves:
-            raise traitlets.TraitError(
-                f"network must be among {list(self.curves)}, not {proposal['value']!r}"
-            )
-        return proposal["value"]
 
     def fallback(self) -> str:
         """A table for each network and place."""

@@ -13,9 +13,9 @@ import traitlets
 
 from mstlib.checkpoints import manifest
 from mstlib.convert import SpikingNetwork
-from mstlib.explorers import page as web
+from mstlib.explorers import page
 from mstlib.explorers.answers import Watched, picture, record, watch
-from mstlib.explorers.base import STATIC, STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import STATIC, Explorer, Name, Number, module, table
 from mstlib.masking import Masking
 from mstlib.models.sites import layer_names
 from mstlib.simulate import Run
@@ -68,18 +68,16 @@ class NetworkExplorer(Explorer):
     """
 
     _esm = module("network", "\n".join(map(_source, ("mst_runs", "mst_canvas", "network"))))
-    _css = STYLE
     _view = "network"
-    _settings = (*REQUEST, "time", "networks", "layers")
 
-    network = traitlets.Unicode().tag(sync=True)
-    picture = Number(0, 0, web.PICTURES - 1, whole=True)
+    network = Name("networks")
+    picture = Number(0, 0, page.PICTURES - 1, whole=True)
     drawing = traitlets.Unicode("").tag(sync=True)
     ratio = Number(0, 0, 0.95)
     mlp_ratio = Number(0, 0, 0.95)
     steps = Number(32, 1, 64, whole=True)
     seed = Number(0, 0, 999, whole=True)
-    layer = traitlets.Unicode("layers.0.blocks.0.attn.q_if").tag(sync=True)
+    layer = Name("layers", "layers.0.blocks.0.attn.q_if")
     block = Number(3, 0, 3, whole=True)
     time = Number(None, 0, 64, whole=True, optional=True)
     networks = traitlets.Dict().tag(sync=True)
@@ -90,15 +88,15 @@ class NetworkExplorer(Explorer):
         self,
         network: str | None = None,
         *,
-        names: Sequence[str] = web.MODELS,
+        names: Sequence[str] = page.MODELS,
         ratio: float = 0.5,
         **settings: Any,
     ) -> None:
         self._shown = False
         super().__init__(
-            network=next(iter(names), "") if network is None else network,
             networks={name: offered(name) for name in names},
             layers=layer_names(_depths(next(iter(names), ""))),
+            network=next(iter(names), "") if network is None else network,
             ratio=ratio,
             **settings,
         )
@@ -124,11 +122,11 @@ class NetworkExplorer(Explorer):
 
     def compute(self) -> dict[str, object]:
         """Return the answer for the present settings."""
-        pictures = web.pictures(self.network)
+        pictures = page.pictures(self.network)
         masked = self._watched()
         unmasked = self._watched(ratio=0.0, mlp_ratio=0.0, seed=0)
         if self.drawing:
-            pixels, label = web.Pictures("digits", (self.drawing,), (), ()).pixels()[0], None
+            pixels, label = page.Pictures("digits", (self.drawing,), (), ()).pixels()[0], None
         else:
             pixels, label = pictures.pixels()[self.picture], pictures.labels[self.picture]
         blocks = _network(self.network).net.blocks
@@ -155,25 +153,12 @@ class NetworkExplorer(Explorer):
         if self._shown:
             self.set_trait("answer", self.compute())
 
-    @traitlets.validate("network")
-    def _check_network(self, proposal: dict) -> str:
-        return self._among("network", proposal["value"], self.networks)
-
-    @traitlets.validate("layer")
-    def _check_layer(self, proposal: dict) -> str:
-        return self._among("layer", proposal["value"], self.layers)
-
-    def _among(self, what: str, value: str, allowed: Sequence[str]) -> str:
-        if value not in allowed:
-            raise traitlets.TraitError(f"{what} must be among {list(allowed)}, not {value!r}")
-        return value
-
     @traitlets.validate("drawing")
     def _check_drawing(self, proposal: dict) -> str:
         text = proposal["value"]
-        if text and (len(text) != 64 or set(text) - set(web.INKS)):
+        if text and (len(text) != 64 or set(text) - set(page.INKS)):
             raise traitlets.TraitError(
-                f"drawing must be '' or 64 characters of {web.INKS!r}, not {text!r}"
+                f"drawing must be '' or 64 characters of {page.INKS!r}, not {text!r}"
             )
         if text and not self.networks[self.network]["drawable"]:
             raise traitlets.TraitError(
@@ -236,7 +221,7 @@ def offered(name: str, path: Any = CURVES) -> dict[str, object]:
     Raises:
         ValueError: it cannot run in a page.
     """
-    pictures = web.pictures(name)
+    pictures = page.pictures(name)
     rows = [row for row in json.loads(path.read_text()) if row["network"] == name]
     curves = {
         place: [
@@ -264,16 +249,16 @@ def offered(name: str, path: Any = CURVES) -> dict[str, object]:
 
 
 def _depths(name: str) -> tuple[int, ...]:
-    if name not in web.transformers():
+    if name not in page.transformers():
         raise traitlets.TraitError(
-            f"names must be networks that run in a page ({web.transformers()}), not {name!r}"
+            f"names must be networks that run in a page ({page.transformers()}), not {name!r}"
         )
     return tuple(manifest()[name]["config"]["depths"])
 
 
 @cache
 def _network(name: str) -> SpikingNetwork:
-    return web.network(name)
+    return page.network(name)
 
 
 @lru_cache(maxsize=16)
@@ -288,6 +273,6 @@ def _watched(
     layer: str,
     block: int,
 ) -> Watched:
-    image = web.drawn(drawing) if drawing else web.pictures(network).images()[[picture]]
+    image = page.drawn(drawing) if drawing else page.pictures(network).images()[[picture]]
     masking = Masking(attention=ratio, mlp=mlp_ratio)
     return watch(_network(network), image, steps, masking, seed, layer, block)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import traitlets
 from torch import Tensor
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 from mstlib.neurons import RESETS, integrate_and_fire
 
 
@@ -30,10 +28,7 @@ class NeuronExplorer(Explorer):
         traitlets.TraitError: a setting is outside its range.
     """
 
-    _esm = module("neuron")
-    _css = STYLE
     _view = "neuron"
-    _settings = ("current", "threshold", "reset", "start", "steps", "time")
 
     current = Number(0.3, -0.2, 1.5)
     threshold = Number(1.0, 0.5, 2)
@@ -41,26 +36,6 @@ class NeuronExplorer(Explorer):
     start = Number(0.5, 0, 1)
     steps = Number(40, 1, 128, whole=True)
     time = Number(None, 0, 128, whole=True, optional=True)
-
-    def __init__(
-        self,
-        current: float = 0.3,
-        threshold: float = 1.0,
-        reset: str = "soft",
-        start: float = 0.5,
-        steps: int = 40,
-        time: int | None = None,
-        **widget: Any,
-    ) -> None:
-        super().__init__(
-            current=current,
-            threshold=threshold,
-            reset=reset,
-            start=start,
-            steps=steps,
-            time=time,
-            **widget,
-        )
 
     @property
     def run(self) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 
 
 class NormalisationExplorer(Explorer):
@@ -32,10 +32,7 @@ class NormalisationExplorer(Explorer):
             message names the trouble.
     """
 
-    _esm = module("normalisation")
-    _css = STYLE
     _view = "normalisation"
-    _settings = ("profiles", "steps", "norm", "layer", "T")
 
     profiles = traitlets.Dict().tag(sync=True)
     steps = traitlets.List().tag(sync=True)

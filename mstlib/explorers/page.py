@@ -1,6 +1,6 @@
 """What a page needs to run a network without Python: its weights and a few pictures, as scripts.
 
-    web.write()  # what `mst export --web` does
+    page.write()  # what `mst export --web` does
 
 The weights are those of the converted network, BatchNorm folded away or reduced to a scale and a
 shift, rounded to float32. A page computes with them in float64, and `network` gives the same

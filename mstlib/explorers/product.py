@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 from mstlib.neurons import integrate_and_fire
 
 
@@ -43,29 +43,13 @@ class ProductExplorer(Explorer):
         traitlets.TraitError: a setting is outside its range.
     """
 
-    _esm = module("product")
-    _css = STYLE
     _view = "product"
-    _settings = ("rate_q", "rate_k", "start_q", "start_k", "steps")
 
     rate_q = Number(0.5, 0, 1)
     rate_k = Number(0.5, 0, 1)
     start_q = Number(0.5, 0, 1)
     start_k = Number(0.5, 0, 1)
     steps = Number(64, 8, 512, whole=True)
-
-    def __init__(
-        self,
-        rate_q: float = 0.5,
-        rate_k: float = 0.5,
-        start_q: float = 0.5,
-        start_k: float = 0.5,
-        steps: int = 64,
-        **widget: Any,
-    ) -> None:
-        super().__init__(
-            rate_q=rate_q, rate_k=rate_k, start_q=start_q, start_k=start_k, steps=steps, **widget
-        )
 
     @property
     def run(self) -> Products:

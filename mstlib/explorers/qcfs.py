@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 from mstlib.neurons import integrate_and_fire
 from mstlib.qcfs import qcfs
 
@@ -37,25 +37,12 @@ class QCFSExplorer(Explorer):
         traitlets.TraitError: a setting is outside its range.
     """
 
-    _esm = module("qcfs")
-    _css = STYLE
     _view = "qcfs"
-    _settings = ("threshold", "levels", "steps", "start")
 
     threshold = Number(1.0, 0.5, 2)
     levels = Number(8, 1, 32, whole=True)
     steps = Number(8, 1, 64, whole=True)
     start = Number(0.5, 0, 1)
-
-    def __init__(
-        self,
-        threshold: float = 1.0,
-        levels: int = 8,
-        steps: int = 8,
-        start: float = 0.5,
-        **widget: Any,
-    ) -> None:
-        super().__init__(threshold=threshold, levels=levels, steps=steps, start=start, **widget)
 
     @property
     def run(self) -> Stairs:

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import STYLE, Explorer, Number, module, table
+from mstlib.explorers.base import Explorer, Number, table
 
 THINGS = {"T": "target", "C": "cue", "D": "distractor", ".": "nothing"}
 _TOP = 99  # a map is stored in whole numbers, its highest place as this
@@ -38,20 +38,7 @@ class SaliencyExplorer(Explorer):
         traitlets.TraitError: the parts do not fit together; the message names the trouble.
     """
 
-    _esm = module("saliency")
-    _css = STYLE
     _view = "saliency"
-    _settings = (
-        "scenes",
-        "maps",
-        "cam",
-        "right",
-        "times",
-        "network",
-        "layer",
-        "image",
-        "time",
-    )
 
     scenes = traitlets.List().tag(sync=True)
     maps = traitlets.Dict().tag(sync=True)

@@ -9,8 +9,8 @@ from explorer_samples import explorers
 from playwright.sync_api import Browser
 from serving import served
 
-from mstlib.explorers import page as web
 from mstlib.explorers.base import STATIC
+from mstlib.explorers.page import write
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.copytree(STATIC, folder, ignore=shutil.ignore_patterns("models"), dirs_exist_ok=True)
     for view, explorer in explorers().items():
         (folder / f"{view}.mjs").write_text(explorer._esm, encoding="utf-8")
-    web.write(folder / "models", ["mst-digits", "mst-scenes"])
+    write(folder / "models", ["mst-digits", "mst-scenes"])
     (folder / "favicon.ico").touch()
     with served(folder) as address:
         yield Desk(browser, folder, address)

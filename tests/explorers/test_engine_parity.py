@@ -14,7 +14,7 @@ from mstlib.analysis import operations
 from mstlib.checkpoints import data_set
 from mstlib.convert import SpikingNetwork
 from mstlib.data.events.frames import summed
-from mstlib.explorers import page as web
+from mstlib.explorers import page
 from mstlib.masking import mask_numbers, set_masking
 
 pytestmark = pytest.mark.filterwarnings("ignore:this network was trained with")
@@ -23,19 +23,19 @@ TIE = 1e-9  # a membrane potential this near to its threshold may round to eithe
 
 
 @pytest.fixture(scope="module")
-def page(browser):
-    engine = EnginePage(browser)
-    yield engine
-    engine.page.close()
+def engine(browser):
+    opened = EnginePage(browser)
+    yield opened
+    opened.page.close()
 
 
 def first_gap(
-    snn: SpikingNetwork, page, name: str, images: torch.Tensor, index: int, options: dict
+    snn: SpikingNetwork, engine, name: str, images: torch.Tensor, index: int, options: dict
 ) -> float | None:
     """Find the first spike on which both differ; return how far from θ the potential was there."""
     layers, masking = list(snn.neurons), Masking(**options["masking"])
     ours = simulate(snn, images, STEPS, masking, options["seed"], record=layers)
-    theirs = page.run(name, images, record=layers, **options)[index]["spikes"]
+    theirs = engine.run(name, images, record=layers, **options)[index]["spikes"]
     for t in range(STEPS):
         for layer in layers:
             mine = ours.spikes[layer][t, index]
@@ -51,10 +51,12 @@ def first_gap(
     return None
 
 
-def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options: dict) -> list[int]:
+def compare(
+    snn: SpikingNetwork, engine, name: str, images: torch.Tensor, options: dict
+) -> list[int]:
     """Compare predictions, spikes and logits; return the images that differ without a tie."""
     ours = simulate(snn, images, STEPS, Masking(**options["masking"]), options["seed"])
-    theirs = page.run(name, images, **options)
+    theirs = engine.run(name, images, **options)
     assert list(theirs[0]["emitted"]) == list(snn.neurons)
     logits = torch.tensor([one["logits"] for one in theirs], dtype=torch.float64).movedim(0, 1)
     emitted = {
@@ -69,7 +71,7 @@ def compare(snn: SpikingNetwork, page, name: str, images: torch.Tensor, options:
         and delivered == ours.delivered
     ):
         return []
-    gaps = {i: first_gap(snn, page, name, images, i, options) for i in range(len(images))}
+    gaps = {i: first_gap(snn, engine, name, images, i, options) for i in range(len(images))}
     parted = {i: gap for i, gap in gaps.items() if gap is not None}
     return [i for i, gap in parted.items() if not gap < TIE] if parted else list(gaps)
 
@@ -78,7 +80,7 @@ def shown(name: str) -> torch.Tensor:
     """The images that pages show to a shipped network; frames of events, which they do not yet."""
     kind = data_set(name)
     if not kind.startswith("events"):
-        return web.pictures(name).images()
+        return page.pictures(name).images()
     images = data.load(kind, "test", 50)[0]
     if name.endswith("-summed"):
         images = summed(images.unflatten(1, (-1, 2)))
@@ -86,13 +88,13 @@ def shown(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("ratio", [0, 0.5, 0.75])
-@pytest.mark.parametrize("name", web.transformers())
-def test_every_shipped_transformer_agrees(page, name, ratio):
-    page.add(web.script(name))
+@pytest.mark.parametrize("name", page.transformers())
+def test_every_shipped_transformer_agrees(engine, name, ratio):
+    engine.add(page.script(name))
     images = shown(name)
     assert len(images) == 50
     options = {"steps": STEPS, "seed": 3, "masking": {"attention": ratio, "mlp": ratio}}
-    assert compare(web.network(name), page, name, images, options) == []
+    assert compare(page.network(name), engine, name, images, options) == []
 
 
 VARIANTS = {
@@ -106,51 +108,51 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_agrees_and_counts_what_python_counts(page, name):
+def test_every_variant_agrees_and_counts_what_python_counts(engine, name):
     ann = tiny(seed=1, **VARIANTS[name])
-    page.add(web.script(name, ann))
-    snn, images = web.network(ann), pictures(3, 2, ann.config.in_channels, ann.config.image_size)
+    engine.add(page.script(name, ann))
+    snn, images = page.network(ann), pictures(3, 2, ann.config.in_channels, ann.config.image_size)
     for ratio in (0, 0.4):
         masks = {"attention": ratio, "mlp": ratio / 2}
         options = {"steps": STEPS, "seed": 7, "masking": masks}
-        assert compare(snn, page, name, images, options) == []
+        assert compare(snn, engine, name, images, options) == []
         trace = operations.trace(snn, images[:1], STEPS, Masking(**masks), seed=7)
-        one = page.run(name, images[:1], **options)[0]
+        one = engine.run(name, images[:1], **options)[0]
         assert one["totals"] == pytest.approx(asdict(trace.totals()), rel=1e-12)
         counted = {layer.name: layer.synaptic for layer in trace.layers if layer.synaptic}
         assert counted == {layer: n for layer, n in one["additions"].items() if n}
         assert sum(one["additions"].values()) > 1000
 
 
-def test_every_shipped_transformer_counts_what_python_counts(page):
-    for name in web.MODELS:
-        page.add(web.script(name))
-        snn, image = web.network(name), web.pictures(name).images()[:1]
+def test_every_shipped_transformer_counts_what_python_counts(engine):
+    for name in page.MODELS:
+        engine.add(page.script(name))
+        snn, image = page.network(name), page.pictures(name).images()[:1]
         trace = operations.trace(snn, image, 8, Masking(attention=0.5), seed=1)
         options = {"steps": 8, "seed": 1, "masking": {"attention": 0.5}}
-        one = page.run(name, image, **options)[0]
+        one = engine.run(name, image, **options)[0]
         assert one["totals"] == pytest.approx(asdict(trace.totals()), rel=1e-12)
 
 
-def test_a_wrong_weight_would_be_seen(page):
+def test_a_wrong_weight_would_be_seen(engine):
     ann = tiny(seed=1)
     other = copy.deepcopy(ann)
     other.layers[0].blocks[1].mlp.fc1_if.threshold.data *= 1.01
-    page.add(web.script("other", other))
-    snn, images = web.network(ann), pictures(2, 2).double()
+    engine.add(page.script("other", other))
+    snn, images = page.network(ann), pictures(2, 2).double()
     options = {"steps": STEPS, "seed": 0, "masking": {}}
-    assert compare(snn, page, "other", images, options) == [0, 1]
-    assert first_gap(snn, page, "other", images, 0, options) > 1e-6
+    assert compare(snn, engine, "other", images, options) == [0, 1]
+    assert first_gap(snn, engine, "other", images, 0, options) > 1e-6
 
 
-def test_records_each_layer_and_what_passes_its_mask(page):
+def test_records_each_layer_and_what_passes_its_mask(engine):
     ann = tiny(seed=2)
-    page.add(web.script("recorded", ann))
-    snn, images = web.network(ann), pictures(1)
+    engine.add(page.script("recorded", ann))
+    snn, images = page.network(ann), pictures(1)
     layers, masking = list(snn.neurons), Masking(attention=0.5, mlp=0.25)
     ours = simulate(snn, images, STEPS, masking, seed=5, record=layers)
     options = {"steps": STEPS, "seed": 5, "masking": {"attention": 0.5, "mlp": 0.25}}
-    spikes = page.run("recorded", images, record=layers, **options)[0]["spikes"]
+    spikes = engine.run("recorded", images, record=layers, **options)[0]["spikes"]
     for layer in layers:
         mine = ours.spikes[layer][:, 0]
         assert torch.equal(bits(spikes[layer], STEPS, mine.shape[1]), mine), layer
@@ -172,10 +174,10 @@ def test_records_each_layer_and_what_passes_its_mask(page):
     assert checked == 5 * 3
 
 
-def test_attention_received_is_the_mean_of_the_weights(page):
+def test_attention_received_is_the_mean_of_the_weights(engine):
     ann = tiny(seed=3)
-    page.add(web.script("watched", ann))
-    snn, images, seen = web.network(ann), pictures(1), []
+    engine.add(page.script("watched", ann))
+    snn, images, seen = page.network(ann), pictures(1), []
     block = snn.net.blocks[1]  # the shifted one
     handle = block.attn.mix.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
     simulate(snn, images, 4, chunk=4)
@@ -183,24 +185,24 @@ def test_attention_received_is_the_mean_of_the_weights(page):
     weights = torch.cat(seen).view(4, -1, *seen[0].shape[1:])  # (T, windows, heads, N, N)
     by_window = weights.mean((2, 3)).flatten(1)
     expected = by_window[:, block.back]
-    got = page.run("watched", images, steps=4, watch=1)[0]["attention"]
+    got = engine.run("watched", images, steps=4, watch=1)[0]["attention"]
     assert torch.tensor(got, dtype=torch.float64) == pytest.approx(expected, abs=1e-12)
 
 
-def test_stops_early_where_python_does(page):
+def test_stops_early_where_python_does(engine):
     ann = tiny(seed=1)
-    page.add(web.script("early", ann))
-    snn, images = web.network(ann), pictures(8, 4)
+    engine.add(page.script("early", ann))
+    snn, images = page.network(ann), pictures(8, 4)
     rule = Confidence(margin=1.0, every=4)
     ours = simulate(snn, images, STEPS, until=rule)
     until = {"margin": 1.0, "every": 4}
-    theirs = [len(one["logits"]) for one in page.run("early", images, steps=STEPS, until=until)]
+    theirs = [len(one["logits"]) for one in engine.run("early", images, steps=STEPS, until=until)]
     assert theirs == ours.taken.tolist()
     assert len(set(theirs)) > 1
 
 
-def test_masks_draw_the_library_s_numbers(page):
-    got = page.evaluate(
+def test_masks_draw_the_library_s_numbers(engine):
+    got = engine.evaluate(
         """() => {
             const { maskHead, maskNumber } = mstExplorers.engine;
             const units = (head) => Array.from({ length: 40 }, (_, unit) => maskNumber(head, unit));
@@ -225,18 +227,18 @@ def test_masks_draw_the_library_s_numbers(page):
         ({"record": ["nowhere"]}, "no layer nowhere; there are patch_embed.proj_if"),
     ],
 )
-def test_bad_requests_are_named(page, options, message):
-    page.add(web.script("named", tiny(seed=1)))
+def test_bad_requests_are_named(engine, options, message):
+    engine.add(page.script("named", tiny(seed=1)))
     with pytest.raises(Error, match=message):
-        page.run("named", pictures(1), **({"steps": 2} | options))
+        engine.run("named", pictures(1), **({"steps": 2} | options))
 
 
-def test_an_image_of_the_wrong_size_and_a_broken_model_are_named(page):
-    page.add(web.script("sized", tiny(seed=1)))
+def test_an_image_of_the_wrong_size_and_a_broken_model_are_named(engine):
+    engine.add(page.script("sized", tiny(seed=1)))
     with pytest.raises(Error, match="an image has 3·16·16 pixels, not 192"):
-        page.run("sized", pictures(1, side=8), steps=1)
-    page.evaluate(
+        engine.run("sized", pictures(1, side=8), steps=1)
+    engine.evaluate(
         "mstExplorers.models.broken = {...mstExplorers.models.sized, tensors: {head: [3]}}"
     )
     with pytest.raises(Error, match="weights where the shapes say 3"):
-        page.evaluate("mstExplorers.engine.network(mstExplorers.models.broken)")
+        engine.evaluate("mstExplorers.engine.network(mstExplorers.models.broken)")

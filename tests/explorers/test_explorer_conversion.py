@@ -12,7 +12,8 @@ from mstlib.explorers import ConversionExplorer
 
 
 def test_conversion_shows_what_is_stored(desk):
-    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes"))) as page:
+    explorer = ConversionExplorer(CURVES, LEDGER, network="mst-scenes")
+    with desk.open(static(explorer)) as page:
         account, stored = LEDGER["mst-scenes"], CURVES["mst-scenes"]["accuracy"]
         assert say(page) == (
             f"mst-scenes, T = 32: accuracy {100 * stored[31]:.1f} %, QCFS network 99.9 %. "
@@ -33,7 +34,8 @@ def test_conversion_shows_what_is_stored(desk):
 
 
 def test_conversion_slider_is_logarithmic(desk):
-    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes", steps=1))) as page:
+    explorer = ConversionExplorer(CURVES, LEDGER, network="mst-scenes", steps=1)
+    with desk.open(static(explorer)) as page:
         slider = page.get_by_label("Steps T")
         seen = [1]
         while len(seen) < 200 and seen[-1] < 128:
@@ -50,7 +52,8 @@ def test_conversion_slider_is_logarithmic(desk):
 
 
 def test_conversion_takes_the_nearest_stored_step_and_misses_no_ledger(desk):
-    with desk.open(static(ConversionExplorer(CURVES, LEDGER, "mst-scenes", steps=90))) as page:
+    explorer = ConversionExplorer(CURVES, LEDGER, network="mst-scenes", steps=90)
+    with desk.open(static(explorer)) as page:
         title = page.locator(".mst-panel .mst-title").nth(1)
         assert title.inner_text() == "Error by cause at T = 64"  # log2: 90 lies below 90.5
         drive(page, steps=91)

@@ -14,8 +14,7 @@ from mstlib import Masking, simulate
 from mstlib.analysis import operations
 from mstlib.checkpoints import manifest
 from mstlib.data import digits
-from mstlib.explorers import NetworkExplorer
-from mstlib.explorers import page as web
+from mstlib.explorers import NetworkExplorer, page
 from mstlib.explorers.answers import record, watch
 from mstlib.explorers.network import CURVES, offered
 from mstlib.masking import mask_numbers
@@ -29,12 +28,12 @@ MASKED = ("attn.q_if", "attn.k_if", "attn.attn_if", "shortcut2_if", "mlp.fc1_if"
 
 @pytest.fixture(scope="module")
 def snn():
-    return web.network("mst-digits")
+    return page.network("mst-digits")
 
 
 @pytest.fixture(scope="module")
 def image():
-    return web.pictures("mst-digits").images()[[3]]
+    return page.pictures("mst-digits").images()[[3]]
 
 
 def bits(text: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -116,9 +115,9 @@ def test_watching_leaves_no_hook_behind(snn, image):
         watch(snn, image.repeat(2, 1, 1, 1), 2, MASKING, 0, "patch_embed.proj_if", 0)
 
 
-@pytest.mark.parametrize("name", web.MODELS)
+@pytest.mark.parametrize("name", page.MODELS)
 def test_layers_and_masks_are_named_as_in_the_network(name):
-    net = web.network(name)
+    net = page.network(name)
     depths = net.net.config.depths
     assert layer_names(depths) == list(net.neurons)
     assert {mask_after(layer) for layer in net.neurons} - {None} == set(net.masks)
@@ -133,7 +132,7 @@ def test_layers_and_masks_are_named_as_in_the_network(name):
 
 def test_a_kernel_reads_the_same_run_in_pytorch():
     explorer = NetworkExplorer(ratio=0.75, mlp_ratio=0.25, seed=3, picture=7, steps=6)
-    snn, images = web.network("mst-digits"), web.pictures("mst-digits").images()
+    snn, images = page.network("mst-digits"), page.pictures("mst-digits").images()
     wanted = simulate(snn, images[[7]], 6, Masking(attention=0.75, mlp=0.25), 3)
     assert torch.equal(explorer.run.logits, wanted.logits)
     assert explorer.run.delivered == wanted.delivered
@@ -179,7 +178,7 @@ def test_without_masks_both_runs_are_the_same():
 
 def test_a_drawing_takes_the_picture_s_place():
     inks, labels = digits.originals("test")
-    text = "".join(web.INKS[ink] for ink in inks[0].flat)
+    text = "".join(page.INKS[ink] for ink in inks[0].flat)
     explorer = NetworkExplorer(drawing=text, ratio=0)
     assert explorer.run.predictions().item() == labels[0]
     shown = explorer.compute()["picture"]
@@ -193,7 +192,7 @@ def test_a_drawing_takes_the_picture_s_place():
 
 def test_pictures_are_those_of_the_network():
     answer = NetworkExplorer("mst-scenes", picture=2, steps=2).compute()
-    pictures = web.pictures("mst-scenes")
+    pictures = page.pictures("mst-scenes")
     assert answer["picture"] == {
         "side": 32,
         "channels": 3,
@@ -256,7 +255,7 @@ def test_a_network_without_curves_says_so():
 def test_the_tables_have_a_row_a_network_and_a_column_a_ratio():
     fallback = NetworkExplorer().fallback()
     assert fallback.count("<table>") == 3
-    assert fallback.count('<th scope="row">') == 3 * len(web.MODELS)
+    assert fallback.count('<th scope="row">') == 3 * len(page.MODELS)
     row = next(
         r
         for r in json.loads(CURVES.read_text())

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from mstlib.analysis.saliency import spike_activation_map
 from mstlib.explorers import NetworkExplorer
-from mstlib.explorers import page as web
+from mstlib.explorers.page import INKS, pictures
 
 
 def settings(page: Page) -> dict:
@@ -33,9 +33,8 @@ def test_the_sentence_says_what_pytorch_finds(desk):
             said.append((say(page), table, label))
     for case, (text, table, label) in zip(cases, said, strict=True):
         explorer = NetworkExplorer(**case)
-        pictures = web.pictures("mst-digits")
         masked, unmasked = explorer.run, explorer.unmasked
-        truth = pictures.labels[explorer.picture]
+        truth = pictures("mst-digits").labels[explorer.picture]
         found = [int(masked.predictions(t)) for t in range(1, 33)]
         settled = max([t for t in range(1, 33) if found[t - 1] != found[-1]], default=0) + 1
         assert f"Answer: {found[-1]}, which is " in text
@@ -141,13 +140,13 @@ def test_a_digit_is_drawn_with_the_keys_alone(desk):
 
 
 def test_a_drawing_from_the_kernel_is_shown_and_cleared(desk):
-    text = web.pictures("mst-digits").data[8]
+    text = pictures("mst-digits").data[8]
 
     with desk.live(NetworkExplorer(ratio=0)) as page:
         ask(page, drawing=text)
         settle(page)
         label = page.locator("canvas.mst-drawing").get_attribute("aria-label")
-        assert f"{sum(web.INKS.index(c) for c in text)} of 1024 cells inked" in label
+        assert f"{sum(INKS.index(c) for c in text)} of 1024 cells inked" in label
         page.get_by_role("button", name="Clear").click()
         page.wait_for_function(
             "document.querySelector('.mst-widget').mstModel.get('drawing') === ''"
@@ -162,7 +161,7 @@ def test_only_networks_of_digits_offer_to_draw(desk):
         answer(page)
         settle(page)
         found = say(page).split("Answer: ")[1].split(",")[0]
-        assert found in web.pictures("mst-scenes").classes
+        assert found in pictures("mst-scenes").classes
         page.get_by_label("Network").select_option("mst-digits")
         assert page.locator("canvas.mst-drawing").is_visible()
 

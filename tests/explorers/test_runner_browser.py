@@ -7,7 +7,7 @@ from places import ROOT
 
 from mstlib.data import digits
 from mstlib.explorers import NetworkExplorer
-from mstlib.explorers import page as web
+from mstlib.explorers.page import INKS
 
 NO_WORKER = "globalThis.Worker = class { constructor() { throw new Error('none here'); } };"
 LEVEL, DARK = 16, 6  # ink of a full field, and of one that is drawn
@@ -99,7 +99,7 @@ def test_drawn_digits_are_classified_as_pytorch_does(desk):
             seen.append((index, drawing, got["masked"]["logits"]))
     right = 0
     for index, drawing, logits in seen:
-        assert sum(web.INKS.index(c) for c in drawing) > 100  # something was drawn
+        assert sum(INKS.index(c) for c in drawing) > 100  # something was drawn
         explorer = NetworkExplorer(ratio=0, drawing=drawing)
         assert np.array(logits) == pytest.approx(explorer.run.logits[:, 0].numpy(), abs=1e-9)
         prediction = int(np.mean(logits, 0).argmax())

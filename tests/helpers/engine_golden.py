@@ -14,7 +14,7 @@ from tiny import pictures, tiny
 
 from mstlib import Masking
 from mstlib.analysis import operations
-from mstlib.explorers import page as web
+from mstlib.explorers import page
 from mstlib.explorers.answers import packed
 
 PATH = TESTS / "js" / "engine_golden.json"
@@ -35,8 +35,8 @@ def golden(name: str, script: str | None = None) -> dict[str, object]:
             might round others.
     """
     ann, image = tiny(seed=5, width=6, heads=(2, 2), **NETWORKS[name]), pictures(1, 3)
-    snn = web.network(ann)
-    script = script or web.script(name, ann)
+    snn = page.network(ann)
+    script = script or page.script(name, ann)
     snn.net.load_state_dict(weights(script), strict=False)
     for block in snn.net.blocks:
         block.attn.to_spikes()
