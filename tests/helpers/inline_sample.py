@@ -25,7 +25,6 @@ SCRIPT = """(function (root) {
 
 class MultiplesExplorer(Explorer):
     _view = "multiples"
-    _settings = ("factor",)
     _script = SCRIPT
 
     factor = Number(2, 1, 9, whole=True)
