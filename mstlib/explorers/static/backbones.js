@@ -1,32 +1,28 @@
 // Masked networks beside one another: accuracy against the mask ratio, and the spikes of each layer.
 (function (root) {
   "use strict";
-  const { node, select, slider, plot, explorer, fixed } = root.mstExplorers.parts;
+  const { node, networkChoice, slider, plot, quarters, explorer, fixed, percent, sum, least } =
+    root.mstExplorers.parts;
 
   // The index of the stored ratio nearest to p.
-  function nearest(ratios, p) {
-    return ratios.reduce((best, r, k) => (Math.abs(r - p) < Math.abs(ratios[best] - p) ? k : best), 0);
-  }
+  const nearest = (ratios, p) => least(ratios, (ratio) => Math.abs(ratio - p));
 
-  const percent = (share) => `${fixed(100 * share, 1)} %`;
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green mst-dotted", "mst-purple mst-dashdot"];
   const styleOf = (k) => STYLES[k % STYLES.length];
-  const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
   const NAMED = 8; // so many layers or fewer have their names below them, more have numbers
-  const sum = (values) => values.reduce((a, b) => a + b, 0);
 
   function render({ model, el }) {
     const curve = () => model.get("curves")[model.get("network")];
     const ratios = () => curve().map((row) => row.ratio);
+    const networks = Object.keys(model.get("curves"));
     const controls = [
+      ...networkChoice(model, "curves"),
       slider(model, "ratio", {
         label: "Mask ratio p", min: 0, max: () => ratios().length - 1,
         read: (p) => nearest(ratios(), p), write: (k) => ratios()[k],
         show: (p) => String(ratios()[nearest(ratios(), p)]),
       }),
     ];
-    const networks = Object.keys(model.get("curves"));
-    if (networks.length > 1) controls.unshift(select(model, "network", { label: "Network", options: networks }));
     const accuracy = plot({
       title: "Accuracy against the mask ratio", height: 300,
       items: [
@@ -47,8 +43,7 @@
       const all = Object.entries(model.get("curves"));
       const listed = (some, key) => some.map((r) => `${percent(r[key])} at p = ${r.ratio}`).join(", ");
       const c = accuracy.frame({
-        x: { from: 0, to: 1, ticks: QUARTERS.map((p) => [p, String(p)]), label: "mask ratio p" },
-        y: { from: 0, to: 1.02, label: "accuracy", ticks: QUARTERS.map((v) => [v, `${fixed(100 * v, 0)} %`]) },
+        x: quarters("mask ratio p", { name: String }), y: quarters("accuracy", { to: 1.02 }),
         label: "Accuracy of the masked students. " +
           all.map(([name, its]) => `${name}: ${listed(its, "accuracy")}. `).join("") +
           `Teacher of ${model.get("network")}, simply masked: ${listed(rows, "untuned")}. ` +

@@ -1,25 +1,21 @@
 // What conversion costs: accuracy as the steps go by, and where the error comes from.
 (function (root) {
   "use strict";
-  const { node, select, slider, plot, bands, powersOfTwo, explorer, fixed } = root.mstExplorers.parts;
+  const { node, networkChoice, slider, plot, bands, powersOfTwo, explorer, percent, least } =
+    root.mstExplorers.parts;
 
   // The three that any converted network has; the others come with attention and normalisation.
   const CLASSIC = ["clipping", "quantisation", "unevenness"];
   const styleOf = (cause) => (CLASSIC.includes(cause) ? "mst-blue" : "mst-red mst-hollow");
 
   // The index of the stored step nearest to T on a logarithmic axis.
-  function nearest(steps, T) {
-    const gap = (k) => Math.abs(Math.log(steps[k] / T));
-    return steps.reduce((best, _, k) => (gap(k) < gap(best) ? k : best), 0);
-  }
+  const nearest = (steps, T) => least(steps, (step) => Math.abs(Math.log(step / T)));
 
   // Slider stops evenly spaced in log T, eight to a doubling.
   function stopsUpTo(last) {
     const stops = Array.from({ length: Math.floor(8 * Math.log2(last)) + 1 }, (_, k) => Math.round(2 ** (k / 8)));
     return [...new Set(stops).add(last)];
   }
-
-  const percent = (share) => `${fixed(100 * share, 1)} %`;
 
   // Three significant digits (two where space is short), or powers of ten for the very small.
   const brief = (v, digits = 3) =>
@@ -30,13 +26,12 @@
     const lastStep = () => Math.max(...curve().steps);
     const stops = () => stopsUpTo(lastStep());
     const controls = [
+      ...networkChoice(model, "curves"),
       slider(model, "steps", {
         label: "Steps T", min: 0, max: () => stops().length - 1,
         read: (T) => nearest(stops(), T), write: (k) => stops()[k], show: (T) => String(Math.min(T, lastStep())),
       }),
     ];
-    const networks = Object.keys(model.get("curves"));
-    if (networks.length > 1) controls.unshift(select(model, "network", { label: "Network", options: networks }));
     const accuracy = plot({
       title: "Accuracy against steps", height: 260,
       items: [
@@ -61,7 +56,7 @@
         x: { from: 1, to: lastStep(), log: true, ticks: powersOfTwo(lastStep()), label: "steps T (logarithmic)" },
         y: { from: low > 0.5 ? 0.5 : 0, to: 1.02, label: "accuracy",
           ticks: (low > 0.5 ? [0.5, 0.6, 0.7, 0.8, 0.9, 1] : [0, 0.25, 0.5, 0.75, 1])
-            .map((v) => [v, `${fixed(100 * v, 0)} %`]) },
+            .map((v) => [v, percent(v, 0)]) },
         label: `Accuracy of the spiking network from ${percent(values[0])} at T = ${steps[0]} to ` +
           `${percent(values[values.length - 1])} at T = ${lastStep()}; the QCFS network has ${percent(qcfs)}. ` +
           `At your T = ${steps[k]} it is ${percent(values[k])}.`,

@@ -1,7 +1,11 @@
 // Hours, kilowatt-hours and memory of a training or a simulation, with every assumption shown.
 (function (root) {
   "use strict";
-  const { node, select, choice, slider, curve, powersOfTwo, explorer, fixed } = root.mstExplorers.parts;
+  const { node, select, choice, slider, curve, powersOfTwo, explorer, fixed, settings } = root.mstExplorers.parts;
+  const NAMES = [
+    "work", "sets", "machines", "memory", "task", "data", "epochs", "steps", "device", "devices", "batch",
+    "utilisation", "pue",
+  ];
   const PASSES = { train: 3, distil: 4 };
   const STYLES = [
     "mst-purple mst-dashdot", "mst-blue", "mst-red mst-dashed", "mst-green mst-dotted", "mst-ink mst-thin",
@@ -69,11 +73,51 @@
     return hours < 24 * 730 ? `${brief(hours / 24)} days` : `${brief(hours / 24 / 365)} years`;
   }
 
+  // The axis of hours: the powers of ten around all that may be shown, at most some seven of them.
+  function hoursAxis(all) {
+    const tens = (v) => Math.floor(Math.log10(v));
+    const low = tens(Math.min(...all)), high = tens(Math.max(...all)) + 1;
+    const every = Math.max(1, Math.ceil((high - low) / 6));
+    const ticks = [];
+    for (let e = low; e <= high; e += every) ticks.push([10 ** e, e < -3 || e > 5 ? `1e${e}` : String(10 ** e)]);
+    return { from: 10 ** low, to: 10 ** high, log: true, label: "hours", ticks };
+  }
+
+  // How the hours and kilowatt-hours come about, with everything that was assumed.
+  function assumptions(s) {
+    const training = s.task !== "simulate", machine = s.machines[s.device], [train, test] = s.sets[s.data];
+    const images = training
+      ? `${grouped(train)} images × ${s.epochs} epochs × ${PASSES[s.task]} passes`
+      : `${grouped(test)} images × ${s.steps} steps`;
+    const updates = Math.max(1, Math.floor(train / (s.batch * s.devices))) * s.epochs;
+    const speed = "flops" in machine
+      ? `${brief(machine.flops / 1e12)} Tflop/s of the maker × ${fixed(s.utilisation, 0)} %, an estimate`
+      : training ? `${rate(s, machine, "training")} images a second, measured`
+        : `${rate(s, machine, "simulation")} image steps a second, measured`;
+    return `${images} × ${brief((2 * s.work) / 1e9)} Gflop; ${s.device}: ${speed}; ` +
+      `${machine.watts} W × ${s.devices} × PUE ${fixed(s.pue, 2)}. ` +
+      "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers. " +
+      (training
+        ? `${s.batch} × ${s.devices} images an update make ${grouped(updates)} updates. ` +
+          "GB: weights, gradients, moments, " +
+          `and ${brief(s.memory[machine.half ? "half" : "image"] / 1e6)} MB an image. ` +
+          "The batch does not change an estimate's hours."
+        : "A simulation takes its images in pieces that fit.");
+  }
+
+  // The result in a sentence.
+  function verdict(s) {
+    const training = s.task !== "simulate", machine = s.machines[s.device], [hours, kwh] = cost(s, s.device, s.devices);
+    const what = { train: "Training", distil: "Distilling a student", simulate: "Simulating" }[s.task];
+    const long = training ? `${s.epochs} epochs of ${s.data}` : `the test images of ${s.data} for ${s.steps} steps`;
+    const most = training && machine.memory ? fitting(s, s.device) : s.batch;
+    const fits = most >= s.batch ? "" : most < 1 ? " It does not fit." :
+      ` ${s.batch} images do not fit: take up to ${most} at a time, and accumulate.`;
+    return `${what}, ${long}, on ${s.devices} × ${s.device}: ${spoken(hours)}, ${brief(kwh)} kWh` +
+      `${"flops" in machine ? " (estimated, not measured)" : " (measured rate, assumed power)"}.${fits}`;
+  }
+
   function render({ model, el }) {
-    const names = [
-      "work", "sets", "machines", "memory", "task", "data", "epochs", "steps", "device", "devices", "batch",
-      "utilisation", "pue",
-    ];
     const machines = Object.keys(model.get("machines"));
     const controls = {
       task: choice(model, "task", {
@@ -107,71 +151,41 @@
     const listed = node("div", { class: "mst-panel mst-wide" }, table);
     const how = node("p", { class: "mst-note mst-wide" });
 
-    function draw() {
-      const s = Object.fromEntries(names.map((name) => [name, model.get(name)]));
-      const training = s.task !== "simulate", machine = s.machines[s.device];
-      // What has no influence is not offered.
-      controls.epochs.root.hidden = !training;
-      controls.steps.root.hidden = training;
-      controls.batch.root.hidden = !training && "flops" in machine;
-      const [hours, kwh] = cost(s, s.device, s.devices);
-      const all = machines.flatMap((name) => [cost(s, name, 1)[0], cost(s, name, MOST)[0]]);
+    function drawHours(s) {
       const stops = powersOfTwo(MOST);
-      const tens = (v) => Math.floor(Math.log10(v));
-      const from = 10 ** tens(Math.min(...all)), to = 10 ** (tens(Math.max(...all)) + 1);
-      const every = Math.max(1, Math.ceil((tens(to) - tens(from)) / 6));
-      const ticks = [];
-      for (let e = tens(from); e <= tens(to); e += every) {
-        ticks.push([10 ** e, e < -3 || e > 5 ? `1e${e}` : String(10 ** e)]);
-      }
       over.paint({
         x: { from: 1, to: MOST, log: true, label: "devices", ticks: stops },
-        y: { from, to, log: true, label: "hours", ticks },
+        y: hoursAxis(machines.flatMap((name) => [cost(s, name, 1)[0], cost(s, name, MOST)[0]])),
         lines: machines.map((name, k) => ({
           points: stops.map(([n]) => [n, cost(s, name, n)[0]]), style: STYLES[k % STYLES.length],
         })),
-        dots: [{ x: s.devices, y: hours }],
+        dots: [{ x: s.devices, y: cost(s, s.device, s.devices)[0] }],
         label: "Hours against the number of devices, both in powers. " +
           `Your choice: ${s.devices} × ${s.device}. With ${s.devices}: ` +
           machines.map((name) => `${name} ${spoken(cost(s, name, s.devices)[0])}`).join(", ") + ".",
       });
+    }
+
+    function draw() {
+      const s = settings(model, NAMES), training = s.task !== "simulate";
+      // What has no influence is not offered.
+      controls.epochs.root.hidden = !training;
+      controls.steps.root.hidden = training;
+      controls.batch.root.hidden = !training && "flops" in s.machines[s.device];
+      drawHours(s);
       caption.textContent = `With ${s.devices} ${s.devices === 1 ? "device" : "devices"}`;
       body.replaceChildren(...machines.map((name) => {
         const [h, e] = cost(s, name, s.devices), known = "flops" in s.machines[name] ? "estimate" : "measured";
         return node("tr", {}, node("th", { scope: "row" }, name),
           ...[brief(h), brief(e), room(s, name), known].map((text) => node("td", {}, text)));
       }));
-      const [train, test] = s.sets[s.data];
-      const images = training
-        ? `${grouped(train)} images × ${s.epochs} epochs`
-        : `${grouped(test)} images × ${s.steps} steps`;
-      const passes = training ? ` × ${PASSES[s.task]} passes` : "";
-      const unit = training ? "images" : "image steps";
-      const updates = Math.max(1, Math.floor(train / (s.batch * s.devices))) * s.epochs;
-      const speed = "flops" in machine
-        ? `${brief(machine.flops / 1e12)} Tflop/s of the maker × ${fixed(s.utilisation, 0)} %, an estimate`
-        : `${rate(s, machine, training ? "training" : "simulation")} ${unit} a second, measured`;
-      how.textContent = `${images}${passes} × ${brief((2 * s.work) / 1e9)} Gflop; ${s.device}: ${speed}; ` +
-        `${machine.watts} W × ${s.devices} × PUE ${fixed(s.pue, 2)}. ` +
-        "Devices are taken to share the work perfectly, and to multiply by zeros as by other numbers. " +
-        (training
-          ? `${s.batch} × ${s.devices} images an update make ${grouped(updates)} updates. ` +
-            "GB: weights, gradients, moments, " +
-            `and ${brief(s.memory[machine.half ? "half" : "image"] / 1e6)} MB an image. ` +
-            "The batch does not change an estimate's hours."
-          : "A simulation takes its images in pieces that fit.");
-      const what = { train: "Training", distil: "Distilling a student", simulate: "Simulating" }[s.task];
-      const long = training ? `${s.epochs} epochs of ${s.data}` : `the test images of ${s.data} for ${s.steps} steps`;
-      const most = training && machine.memory ? fitting(s, s.device) : s.batch;
-      const fits = most >= s.batch ? "" : most < 1 ? " It does not fit." :
-        ` ${s.batch} images do not fit: take up to ${most} at a time, and accumulate.`;
-      return `${what}, ${long}, on ${s.devices} × ${s.device}: ${spoken(hours)}, ${brief(kwh)} kWh` +
-        `${"flops" in machine ? " (estimated, not measured)" : " (measured rate, assumed power)"}.${fits}`;
+      how.textContent = assumptions(s);
+      return verdict(s);
     }
 
     over.root.classList.add("mst-wide");
     const panels = [node("div", { class: "mst-panels" }, over.root, listed), how];
-    return explorer({ model, el, watch: names, controls: Object.values(controls), body: panels, draw });
+    return explorer({ model, el, watch: NAMES, controls: Object.values(controls), body: panels, draw });
   }
 
   root.mstExplorers.views.cost = { render, cost, held, fitting, spoken };

@@ -1,7 +1,7 @@
 // What one image costs: in spikes, masked or not, in numbers of b bits, and in floats.
 (function (root) {
   "use strict";
-  const { node, select, choice, slider, plot, bands, powersOfTwo, explorer } = root.mstExplorers.parts;
+  const { node, select, choice, slider, plot, bands, powersOfTwo, explorer, sum, settings } = root.mstExplorers.parts;
   const FORMS = ["spikes, unmasked", "spikes, masked", "numbers of b bits", "floats"];
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green", "mst-ink mst-dotted"];
   const BARS = ["mst-blue", "mst-red mst-hollow", "mst-green", "mst-ink mst-hollow"];
@@ -51,7 +51,6 @@
     ];
   }
 
-  const sum = (values) => values.reduce((a, b) => a + b, 0);
   // One row for each account, one column for each form; null where a form has no such account.
   function accounts(s, steps) {
     const [plain, masked] = traced(s), free = { ...s, memory: 0 };
@@ -170,7 +169,7 @@
     }
 
     function draw() {
-      const s = Object.fromEntries(names.map((name) => [name, model.get(name)]));
+      const s = settings(model, names);
       const T = s.steps, now = energies(s, T), totals = now.map(sum), turns = cheapest(s);
       drawCurves(s, totals, turns);
       const [first, second] = drawRanking(T, totals);

@@ -3,6 +3,9 @@
 (function (root) {
   "use strict";
   const { node, slider, choice, select, timeline, change, explorer, fixed } = root.mstExplorers.parts;
+  const WATCHED = [
+    "recordings", "recording", "time", "window", "slower", "frames", "by", "order", "turn", "tilt",
+  ];
   const SCREEN = "#111820", INK = "#f4f6f8", HUES = ["#ee8a4a", "#56b4e9"]; // darker, brighter
   const COLUMNS = { t: Uint32Array, x: Uint16Array, y: Uint16Array, p: Uint8Array };
   const CLOUD = 340, CAMERA = 340; // pixels of height
@@ -128,6 +131,24 @@
     };
   }
 
+  // A pointer that drags turns and tilts.
+  function turnable(canvas, model) {
+    let held = null;
+    const clamp = (v, low, high) => Math.round(Math.min(Math.max(v, low), high));
+    canvas.classList.add("mst-turnable");
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      held = { x: event.clientX, y: event.clientY, turn: model.get("turn"), tilt: model.get("tilt") };
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!held) return;
+      change(model, "turn", clamp(held.turn + (event.clientX - held.x) / 2, -90, 90));
+      change(model, "tilt", clamp(held.tilt + (event.clientY - held.y) / 2, 0, 90));
+    });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (held = null));
+  }
+
   // The twelve edges of the box, as pairs of corners, by the axis they run along.
   const ENDS = [-1, 1];
   const EDGES = [0, 1, 2].flatMap((axis) => ENDS.flatMap((u) => ENDS.map((v) => {
@@ -185,20 +206,7 @@
     const film = screen("", note);
     film.root.classList.add("mst-wide");
 
-    let held = null;
-    const clamp = (v, low, high) => Math.round(Math.min(Math.max(v, low), high));
-    cloud.canvas.classList.add("mst-turnable");
-    cloud.canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      cloud.canvas.setPointerCapture(event.pointerId);
-      held = { x: event.clientX, y: event.clientY, turn: model.get("turn"), tilt: model.get("tilt") };
-    });
-    cloud.canvas.addEventListener("pointermove", (event) => {
-      if (!held) return;
-      change(model, "turn", clamp(held.turn + (event.clientX - held.x) / 2, -90, 90));
-      change(model, "tilt", clamp(held.tilt + (event.clientY - held.y) / 2, 0, 90));
-    });
-    for (const end of ["pointerup", "pointercancel"]) cloud.canvas.addEventListener(end, () => (held = null));
+    turnable(cloud.canvas, model);
 
     // The events as they are played: in the order chosen, with the frames they are cut into.
     let shown = {};
@@ -364,10 +372,7 @@
 
     const choices = node("div", { class: "mst-controls mst-more" }, ...inner.slice(2).map((control) => control.root));
     const body = [node("div", { class: "mst-panels" }, cloud.root, camera.root), choices, film.root];
-    const watch = [
-      "recordings", "recording", "time", "window", "slower", "frames", "by", "order", "turn", "tilt",
-    ];
-    return explorer({ model, el, watch, controls, inner, body, draw });
+    return explorer({ model, el, watch: WATCHED, controls, inner, body, draw });
   }
 
   root.mstExplorers.views.events = { render, decode, slices, mixed, rearranged, counted };

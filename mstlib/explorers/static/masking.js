@@ -1,20 +1,16 @@
 // What masks cost and save: accuracy against the mask ratio, with its lesion, and the spikes.
 (function (root) {
   "use strict";
-  const { node, select, choice, slider, plot, bands, explorer, fixed } = root.mstExplorers.parts;
-
-  const percent = (share, decimals = 1) => `${fixed(100 * share, decimals)} %`;
+  const { node, networkChoice, choice, slider, plot, bands, quarters, explorer, fixed, percent, least } =
+    root.mstExplorers.parts;
 
   // The index of the point whose ratio is nearest.
-  function nearest(points, ratio) {
-    const gap = (k) => Math.abs(points[k].ratio - ratio);
-    return points.reduce((best, _, k) => (gap(k) < gap(best) ? k : best), 0);
-  }
+  const nearest = (points, ratio) => least(points, (point) => Math.abs(point.ratio - ratio));
 
   function render({ model, el }) {
     const points = () => model.get("curves")[model.get("network")][model.get("where")];
-    const networks = Object.keys(model.get("curves"));
     const controls = [
+      ...networkChoice(model, "curves"),
       choice(model, "where", { label: "Masks in", options: [["attention", "attention"], ["mlp", "MLP"]] }),
       slider(model, "ratio", {
         label: "Mask ratio p", min: 0, max: () => points().length - 1,
@@ -22,7 +18,6 @@
         show: (p) => percent(points()[nearest(points(), p)].ratio, 0),
       }),
     ];
-    if (networks.length > 1) controls.unshift(select(model, "network", { label: "Network", options: networks }));
     const accuracy = plot({
       title: "Accuracy against mask ratio", height: 280,
       items: [
@@ -38,8 +33,7 @@
       const all = points(), network = model.get("network"), place = model.get("where");
       const now = all[nearest(all, model.get("ratio"))], control = all[0];
       const c = accuracy.frame({
-        x: { from: 0, to: 1, label: "mask ratio p", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
-        y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((a) => [a, percent(a, 0)]) },
+        x: quarters("mask ratio p"), y: quarters("accuracy", { to: 1.02 }),
         label: `Accuracy of ${network} with masks in the ${place}: ` +
           all.map((p) => `${percent(p.accuracy)} at ${percent(p.ratio, 0)}, with A = 0 ${percent(p.scores)}`)
             .join("; ") + `. Your ratio: ${percent(now.ratio, 0)}.`,
@@ -47,14 +41,12 @@
       c.across(control.accuracy, "mst-green mst-dotted");
       c.line(all.map((p) => [p.ratio, p.scores]), "mst-red mst-dashed");
       c.line(all.map((p) => [p.ratio, p.accuracy]), "mst-blue");
-      for (const p of all) {
-        c.line([[p.ratio, p.accuracy - p.sd], [p.ratio, p.accuracy + p.sd]], "mst-blue");
-      }
+      for (const p of all) c.line([[p.ratio, p.accuracy - p.sd], [p.ratio, p.accuracy + p.sd]], "mst-blue");
       c.dot(now.ratio, now.scores, "mst-red", 5);
       c.dot(now.ratio, now.accuracy, "mst-ink");
 
       const s = spikes.frame({
-        x: { from: 0, to: 1.3, label: "share", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p, 0)]) },
+        x: quarters("share", { to: 1.3 }),
         y: bands(["no masks", "emitted", "delivered"]),
         label: `Spikes emitted ${percent(now.emitted)}, delivered ${percent(now.delivered)} of the unmasked student's.`,
       });

@@ -9,6 +9,9 @@
   const shared = (root.mstExplorers = root.mstExplorers || { views: {}, lastId: 0 });
 
   const uid = () => `mst-${++shared.lastId}`;
+  const sum = (values) => values.reduce((a, b) => a + b, 0);
+  // Where `gap` is smallest: an index, the first if several are.
+  const least = (values, gap) => values.reduce((best, v, k) => (gap(v) < gap(values[best]) ? k : best), 0);
 
   function node(tag, attributes, ...children) {
     const element = document.createElement(tag);
@@ -29,11 +32,14 @@
     const text = Math.abs(value).toFixed(decimals);
     return (value < 0 && Number(text) !== 0 ? "−" : "") + text;
   }
+  const percent = (share, decimals = 1) => `${fixed(100 * share, decimals)} %`;
 
   function change(model, name, value) {
     model.set(name, value);
     model.save_changes();
   }
+
+  const settings = (model, names) => Object.fromEntries(names.map((name) => [name, model.get(name)]));
 
   // JupyterLab takes the arrow keys for itself unless the focused element carries this mark.
   const KEEP_KEYS = { "data-lm-suppress-shortcuts": "true" };
@@ -70,9 +76,7 @@
     });
     return {
       root: node("fieldset", { class: "mst-choice" }, node("legend", {}, label), ...buttons.map((b) => b.root)),
-      update() {
-        for (const b of buttons) b.input.checked = b.value === model.get(name);
-      },
+      update: () => buttons.forEach((b) => (b.input.checked = b.value === model.get(name))),
     };
   }
 
@@ -87,10 +91,14 @@
     list.addEventListener("change", () => change(model, name, list.value));
     return {
       root: node("div", { class: "mst-control" }, node("label", { for: id }, label), list),
-      update() {
-        list.value = model.get(name);
-      },
+      update: () => (list.value = model.get(name)),
     };
+  }
+
+  // Which network is shown, if there are several: a list of one control or none.
+  function networkChoice(model, among) {
+    const options = Object.keys(model.get(among));
+    return options.length > 1 ? [select(model, "network", { label: "Network", options })] : [];
   }
 
   // A time cursor with a button that moves it. The setting counts from 0 to last(); null is the end.
@@ -106,9 +114,7 @@
     if (root.matchMedia("(prefers-reduced-motion: reduce)").matches) return bar;
     let timer = null;
     const button = node("button", { type: "button", class: "mst-button", ...KEEP_KEYS });
-    const nameButton = () => {
-      button.textContent = timer === null ? "Play" : "Pause";
-    };
+    const nameButton = () => (button.textContent = timer === null ? "Play" : "Pause");
     const stop = () => {
       clearInterval(timer);
       timer = null;
@@ -153,6 +159,25 @@
     return list;
   }
 
+  // A panel with a heading, a legend and room to draw. fresh() wipes it clean for the next picture.
+  function board({ title, height, items }) {
+    const svg = shape("svg", { role: "img", height });
+    const heading = node("p", { class: "mst-title" }, title);
+    const panel = node("div", { class: "mst-panel" }, heading, ...(items ? [legend(items)] : []), svg);
+    return {
+      panel, heading, svg,
+      room: () => Math.max(panel.clientWidth, 160),
+      fresh(width, tall, label) {
+        svg.setAttribute("viewBox", `0 0 ${width} ${tall}`);
+        svg.setAttribute("aria-label", label);
+        svg.replaceChildren();
+      },
+      write(x, y, text, more = {}) {
+        shape("text", { x, y, "text-anchor": "middle", ...more }, svg).textContent = text;
+      },
+    };
+  }
+
   // ---- plot ----
 
   // About `count` round numbers between two ends.
@@ -175,6 +200,10 @@
   const bands = (names) =>
     ({ from: 0, to: names.length, ticks: names.map((name, k) => [k + 0.5, String(name)]), bands: true });
 
+  // The axis of a share from 0 to 1, and a little more: marked at the quarters.
+  const quarters = (label, { to = 1, name = (v) => percent(v, 0) } = {}) =>
+    ({ from: 0, to, label, ticks: [0, 0.25, 0.5, 0.75, 1].map((v) => [v, name(v)]) });
+
   function scale({ from, to, log }, start, end) {
     const f = log ? Math.log : (v) => v;
     return (v) => start + ((f(v) - f(from)) / (f(to) - f(from))) * (end - start);
@@ -183,14 +212,10 @@
   // An axis: { from, to, label, ticks: [[value, text], …], log, bands }. Bands run downwards.
   // `left` fixes the left margin so that plots above one another line up.
   function plot({ title, height, items, left }) {
-    const svg = shape("svg", { role: "img", height });
-    const heading = node("p", { class: "mst-title" }, title);
-    const panel = node("div", { class: "mst-panel" }, heading);
-    if (items) panel.append(legend(items));
-    panel.append(svg);
+    const { panel, heading, svg, room, fresh, write: put } = board({ title, height, items });
 
     function frame({ x, y, label }) {
-      const width = Math.max(panel.clientWidth, 160);
+      const width = room();
       const yTicks = y.ticks || ticksBetween(y.from, y.to, height / 34);
       const longest = Math.max(...yTicks.map(([, text]) => text.length));
       const x0 = left || Math.min(14 + 6.8 * longest, width / 3), x1 = width - 14;
@@ -198,14 +223,13 @@
       const xTicks = x.ticks || ticksBetween(x.from, x.to, width / 70);
       const px = scale(x, x0, x1), py = y.bands ? scale(y, y0, y1) : scale(y, y1, y0);
       const at = (v) => v.toFixed(1);
+      const write = (X, Y, ...rest) => put(at(X), at(Y), ...rest);
+      const path = (d, style) => shape("path", { d, class: `mst-line ${style}` }, svg);
+      const box = (X, Y, w, h, more) =>
+        shape("rect", { x: at(X), y: at(Y), width: at(w), height: at(h), ...more }, svg);
 
-      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      svg.setAttribute("aria-label", label);
-      svg.replaceChildren();
+      fresh(width, height, label);
       const axes = shape("g", { class: "mst-axes", "aria-hidden": "true" }, svg);
-      const write = (X, Y, text, more = {}) => {
-        shape("text", { x: at(X), y: at(Y), "text-anchor": "middle", ...more }, svg).textContent = text;
-      };
       for (const [value, text] of xTicks) {
         if (!x.bands) shape("path", { class: "mst-grid", d: `M${at(px(value))} ${y0}V${y1}` }, axes);
         write(px(value), y1 + 16, text);
@@ -218,8 +242,15 @@
       if (x.label) write((x0 + x1) / 2, height - 6, x.label);
       if (y.label) write(4, 12, y.label, { "text-anchor": "start" });
 
-      const path = (d, style) => shape("path", { d, class: `mst-line ${style}` }, svg);
+      // Upright strokes as one path, [[time, row], …]: quick to draw.
+      function strokes(spikes, style) {
+        const one = ([t, row]) => `M${at(px(t))} ${at(py(row + 0.15))}V${at(py(row + 0.85))}`;
+        if (spikes.length) path(spikes.map(one).join(""), `mst-spike ${style}`);
+      }
       return {
+        strokes,
+        // One row of a raster: a stroke for each spike.
+        spikes: (times, row, style) => times.forEach((t) => strokes([[t, row]], style)),
         line(points, style) {
           if (points.length) path("M" + points.map(([a, b]) => `${at(px(a))} ${at(py(b))}`).join("L"), style);
         },
@@ -237,39 +268,24 @@
         dot(a, b, style, r = 6) {
           shape("circle", { cx: at(px(a)), cy: at(py(b)), r, class: `mst-dot ${style}` }, svg);
         },
-        // One row of a raster: an upright stroke for each spike.
-        spikes(times, row, style) {
-          const [a, b] = [at(py(row + 0.15)), at(py(row + 0.85))];
-          for (const t of times) path(`M${at(px(t))} ${a}V${b}`, `mst-spike ${style}`);
-        },
-        // Many such strokes as one path, [[time, row], …]: quick to draw.
-        strokes(spikes, style) {
-          const one = ([t, row]) => `M${at(px(t))} ${at(py(row + 0.15))}V${at(py(row + 0.85))}`;
-          if (spikes.length) path(spikes.map(one).join(""), `mst-spike ${style}`);
-        },
         // A bar from 0, with its value at the end.
         bar(value, row, text, style) {
           const end = px(value);
-          shape("rect", {
-            x: x0, y: at(py(row + 0.2)), width: at(Math.max(end - x0, 0)), height: at(py(row + 0.8) - py(row + 0.2)),
-            class: `mst-area ${style}`,
-          }, svg);
+          const [a, b] = [py(row + 0.2), py(row + 0.8)];
+          box(x0, a, Math.max(end - x0, 0), b - a, { class: `mst-area ${style}` });
           write(end + 6, py(row + 0.5) + 4, text, { "text-anchor": "start" });
         },
         // A cell of a heat map: `share` in 0..1 sets its depth, `text` says its value.
         cell(column, row, share, text, style) {
           const [a, b] = [px(column), py(row)];
-          shape("rect", {
-            x: at(a + 1), y: at(b + 1), width: at(px(column + 1) - a - 2), height: at(py(row + 1) - b - 2), rx: 3,
-            class: `mst-cell ${style}`, "fill-opacity": (0.04 + (PALE - 0.04) * share).toFixed(3),
-          }, svg);
+          box(a + 1, b + 1, px(column + 1) - a - 2, py(row + 1) - b - 2, {
+            rx: 3, class: `mst-cell ${style}`, "fill-opacity": (0.04 + (PALE - 0.04) * share).toFixed(3),
+          });
           write((a + px(column + 1)) / 2, (b + py(row + 1)) / 2 + 4, text, { class: "mst-small" });
         },
         outline(column, rows) {
-          shape("rect", {
-            x: at(px(column)), y: at(py(0)), width: at(px(column + 1) - px(column)), height: at(py(rows) - py(0)),
-            rx: 4, class: "mst-outline",
-          }, svg);
+          const [a, b] = [px(column), py(0)];
+          box(a, b, px(column + 1) - a, py(rows) - b, { rx: 4, class: "mst-outline" });
         },
       };
     }
@@ -279,8 +295,8 @@
   // ---- curve and raster: the two plots that an explorer needs most, painted in one call ----
 
   // paint() takes the axes, lines { points: [[x, y], …], style, stairs }, and dots { x, y, style }.
-  function curve({ title, height, items, left }) {
-    const { root: panel, heading, frame } = plot({ title, height, items, left });
+  function curve(options) {
+    const { frame, ...panel } = plot(options);
 
     function paint({ x, y, lines, dots = [], label }) {
       const canvas = frame({ x, y, label });
@@ -288,23 +304,22 @@
       for (const dot of dots) canvas.dot(dot.x, dot.y, dot.style || "mst-ink");
       return canvas; // for whatever else shall be drawn
     }
-    return { root: panel, heading, paint };
+    return { ...panel, paint };
   }
 
   // paint() takes a row for each train: { name, spikes: one 0 or 1 a step, style }.
-  function raster({ title, height, left }) {
-    const { root: panel, heading, frame } = plot({ title, height, left });
+  function raster(options) {
+    const { frame, ...panel } = plot(options);
 
     function paint({ trains, label }) {
       const steps = trains[0].spikes.length;
       const x = { from: 0.3, to: steps + 0.7, label: "time step" };
       const canvas = frame({ x, y: bands(trains.map((train) => train.name)), label });
-      trains.forEach(({ spikes, style }, row) => {
-        canvas.strokes(spikes.flatMap((s, t) => (s ? [[t + 1, row]] : [])), style);
-      });
+      trains.forEach(({ spikes, style }, row) =>
+        canvas.strokes(spikes.flatMap((s, t) => (s ? [[t + 1, row]] : [])), style));
       return canvas;
     }
-    return { root: panel, heading, paint };
+    return { ...panel, paint };
   }
 
   // ---- heat map ----
@@ -329,17 +344,16 @@
   // `texts` are written in the cells, over paler shades so that they can be read. Names of rows and columns
   // are texts, one for each and thinned where there are many, or [place, text] to stand where they say.
   function heatmap({ title, height, style = "mst-blue", square = false, range: meant = ["0", "1"] }) {
-    const svg = shape("svg", { role: "img", height });
-    const heading = node("p", { class: "mst-title" }, title);
+    const { panel, heading, svg, room, fresh, write } = board({ title, height });
     const [low, high] = [node("span", {}), node("span", {})];
     const ramp = node("span", { class: `mst-ramp ${style}`, "aria-hidden": "true" });
-    const panel = node("div", { class: "mst-panel" }, heading, svg, node("p", { class: "mst-range" }, low, ramp, high));
+    panel.append(node("p", { class: "mst-range" }, low, ramp, high));
 
     function paint({
       rows, columns, values, label, frames = [], texts, rowNames, columnNames, rowsLabel, columnsLabel, range = meant,
       signed = false,
     }) {
-      const width = Math.max(panel.clientWidth, 160);
+      const width = room();
       const longest = (names) => Math.max(...names.map((n) => String(Array.isArray(n) ? n[1] : n).length));
       const x0 = rowNames ? Math.ceil(Math.min(12 + 6.8 * longest(rowNames), width / 3)) : 2;
       const y0 = rowsLabel ? 24 : 2;
@@ -353,10 +367,8 @@
       const tall = h * rows;
 
       svg.setAttribute("height", y0 + tall + below);
-      svg.setAttribute("viewBox", `0 0 ${width} ${y0 + tall + below}`);
       svg.setAttribute("preserveAspectRatio", "xMinYMin");
-      svg.setAttribute("aria-label", label);
-      svg.replaceChildren();
+      fresh(width, y0 + tall + below, label);
       const shades = Array.from({ length: 2 * DEPTHS + 1 }, () => []); // from −1 over 0 to 1
       for (let k = 0; k < rows * columns; k++) {
         const deep = Math.ceil(Math.min(Math.abs(values[k]), 1) * DEPTHS - 1e-9);
@@ -375,9 +387,6 @@
       outline(0, 0, rows, columns, "mst-edge");
       for (const f of frames) outline(f.row, f.column, f.rows || 1, f.columns || 1, `mst-outline ${f.style || ""}`);
 
-      const write = (x, y, text, more) => {
-        shape("text", { x, y, "text-anchor": "middle", ...more }, svg).textContent = text;
-      };
       const across = (k) => x0 + (k + 0.5) * w, down = (k) => y0 + (k + 0.5) * h + 4;
       for (const [k, text] of thinned(rowNames || [], h, 14)) write(x0 - 6, down(k), text, { "text-anchor": "end" });
       for (const [k, text] of columnNames ? thinned(columnNames, w, 8 + 6.8 * longest(columnNames)) : []) {
@@ -385,11 +394,9 @@
       }
       if (rowsLabel) write(0, 12, rowsLabel, { "text-anchor": "start" });
       if (columnsLabel) write(x0, y0 + tall + below - 5, columnsLabel, { "text-anchor": "start" });
-      if (texts) {
-        texts.forEach((text, k) => {
-          if (text !== "") write(across(k % columns), down(Math.floor(k / columns)), text, { class: "mst-small" });
-        });
-      }
+      texts?.forEach((text, k) => {
+        if (text !== "") write(across(k % columns), down(Math.floor(k / columns)), text, { class: "mst-small" });
+      });
       ramp.classList.toggle("mst-signed", signed);
       ramp.style.setProperty("--mst-depth", `${100 * (texts ? PALE : 1)}%`);
       low.textContent = range[0];
@@ -436,7 +443,7 @@
   }
 
   shared.parts = {
-    node, shape, fixed, change, KEEP_KEYS, slider, choice, select, timeline, legend, plot, curve, raster, heatmap,
-    bands, powersOfTwo, ticksBetween, scale, explorer,
+    node, shape, fixed, percent, sum, least, settings, change, KEEP_KEYS, slider, choice, select, networkChoice,
+    timeline, legend, plot, curve, raster, heatmap, bands, quarters, powersOfTwo, ticksBetween, scale, explorer,
   };
 })(globalThis);

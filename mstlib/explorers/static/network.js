@@ -5,8 +5,10 @@
 // sentence says so, and the panels of the old one stand back.
 (function (root) {
   "use strict";
-  const { node, change, KEEP_KEYS, slider, choice, select, timeline, plot, bands, heatmap, explorer, fixed } =
-    root.mstExplorers.parts;
+  const {
+    node, change, KEEP_KEYS, slider, choice, select, timeline, plot, bands, quarters, heatmap, explorer, fixed,
+    percent: precise, settings, sum: total,
+  } = root.mstExplorers.parts;
 
   const REQUEST = ["network", "picture", "drawing", "ratio", "mlp_ratio", "steps", "seed", "layer", "block"];
   const ROWS = 24; // of the raster
@@ -17,8 +19,7 @@
     shortcut2_if: "input of the MLP", "mlp.fc1_if": "hidden layer of the MLP", "mlp.fc2_if": "output of the MLP",
   };
 
-  const percent = (share, decimals = 0) => `${fixed(100 * share, decimals)} %`;
-  const total = (numbers) => numbers.reduce((a, b) => a + b, 0);
+  const percent = (share) => precise(share, 0);
   const product = (numbers) => numbers.reduce((a, b) => a * b, 1);
 
   // A count in three or four digits.
@@ -74,35 +75,74 @@
     };
   }
 
+  const makePanels = () => ({
+    curve: plot({
+      title: "Accuracy against mask ratio", height: 270,
+      items: [
+        { mark: "line", style: "mst-blue", text: "masked in the attention" },
+        { mark: "line", style: "mst-red mst-dashed", text: "the same, its scores silenced (A = 0)" },
+        { mark: "line", style: "mst-green mst-dotted", text: "masked in the MLPs" },
+        { mark: "dot", style: "mst-ink", text: "you are here" },
+      ],
+    }),
+    logits: plot({
+      title: "Logits, averaged over the steps so far", height: 250,
+      items: [
+        { mark: "line", style: "mst-blue mst-thick", text: "best at the cursor" },
+        { mark: "line", style: "mst-red mst-dashed", text: "second" },
+        { mark: "line", style: "mst-ink mst-thin mst-faint", text: "the other classes" },
+      ],
+    }),
+    raster: plot({
+      title: "Spikes", height: 300,
+      items: [
+        { mark: "line", style: "mst-blue", text: "delivered" },
+        { mark: "line", style: "mst-red mst-spike mst-faint", text: "struck out by a mask" },
+      ],
+    }),
+    attention: heatmap({ title: "Attention that tokens receive", height: 240, square: true }),
+    activation: heatmap({ title: "Spike activation map", height: 240, square: true, style: "mst-purple" }),
+  });
+
+  // The control of the network. A drawing goes before the network changes, so that none is ever asked
+  // to read what it cannot.
+  function networkControl(model) {
+    const network = select(model, "network", { label: "Network", options: Object.keys(model.get("networks")) });
+    network.root.addEventListener("change", ({ target }) => {
+      const name = target.value;
+      if (model.get("drawing") && !model.get("networks")[name].drawable) change(model, "drawing", "");
+      target.value = name; // the view was redrawn
+    }, { capture: true });
+    return network;
+  }
+
+  // The control of the picture, and words for what is shown.
+  function pictureControl(model, about) {
+    const numbered = (k) => `${k + 1} of ${about().labels.length}: ${about().classes[about().labels[k]]}`;
+    const picture = slider(model, "picture", {
+      label: "Test picture", min: 0, max: () => about().labels.length - 1,
+      show: (k) => (model.get("drawing") ? "your drawing" : numbered(k)),
+    });
+    // A reader who reaches for the test pictures wants to see one.
+    picture.root.addEventListener("input", () => model.get("drawing") && change(model, "drawing", ""));
+    const chosen = () => (model.get("drawing") ? "Your drawing" : `Test picture ${numbered(model.get("picture"))}`);
+    return { ...picture, chosen };
+  }
+
   function render({ model, el }) {
     const { runs, parts } = root.mstExplorers;
     const names = describe(model.get("layers"));
     const about = () => model.get("networks")[model.get("network")];
-    const request = () => JSON.stringify(Object.fromEntries(REQUEST.map((name) => [name, model.get(name)])));
+    const request = () => JSON.stringify(settings(model, REQUEST));
     const cursor = () => Math.min(model.get("time") ?? model.get("steps"), model.get("steps"));
 
     // ---- controls ----
 
     const ratio = (name, label) =>
       slider(model, name, { label, min: 0, max: 0.95, step: 0.05, show: (p) => percent(p) });
-    const className = (k) => about().classes[about().labels[k]];
-    const numbered = (k) => `${k + 1} of ${about().labels.length}: ${className(k)}`;
-    const picture = slider(model, "picture", {
-      label: "Test picture", min: 0, max: () => about().labels.length - 1,
-      show: (k) => (model.get("drawing") ? "your drawing" : numbered(k)),
-    });
-    const chosen = () => (model.get("drawing") ? "Your drawing" : `Test picture ${numbered(model.get("picture"))}`);
-    // A reader who reaches for the test pictures wants to see one.
-    picture.root.addEventListener("input", () => model.get("drawing") && change(model, "drawing", ""));
-    const network = select(model, "network", { label: "Network", options: Object.keys(model.get("networks")) });
-    // Before the network changes, so that none is ever asked to read what it cannot.
-    network.root.addEventListener("change", ({ target }) => {
-      const name = target.value;
-      if (model.get("drawing") && !model.get("networks")[name].drawable) change(model, "drawing", "");
-      target.value = name; // the view was redrawn
-    }, { capture: true });
+    const { chosen, ...picture } = pictureControl(model, about);
     const controls = [
-      network, picture,
+      networkControl(model), picture,
       ratio("ratio", "Masked in the attention (Q, K, A)"), ratio("mlp_ratio", "Masked in the MLPs"),
       slider(model, "steps", { label: "Time steps T", min: 1, max: 64 }),
       slider(model, "seed", { label: "Seed of the masks", min: 0, max: 999 }),
@@ -123,46 +163,19 @@
 
     const seen = parts.picture("What the network sees");
     const table = costTable();
-    const curve = plot({
-      title: "Accuracy against mask ratio", height: 270,
-      items: [
-        { mark: "line", style: "mst-blue", text: "masked in the attention" },
-        { mark: "line", style: "mst-red mst-dashed", text: "the same, its scores silenced (A = 0)" },
-        { mark: "line", style: "mst-green mst-dotted", text: "masked in the MLPs" },
-        { mark: "dot", style: "mst-ink", text: "you are here" },
-      ],
-    });
+    const { curve, ...overTime } = makePanels();
+    const { logits, raster, attention, activation } = overTime;
     const curveNote = node("p", { class: "mst-note" });
     curve.root.append(curveNote);
-    const logits = plot({
-      title: "Logits, averaged over the steps so far", height: 250,
-      items: [
-        { mark: "line", style: "mst-blue mst-thick", text: "best at the cursor" },
-        { mark: "line", style: "mst-red mst-dashed", text: "second" },
-        { mark: "line", style: "mst-ink mst-thin mst-faint", text: "the other classes" },
-      ],
-    });
-    const raster = plot({
-      title: "Spikes", height: 300,
-      items: [
-        { mark: "line", style: "mst-blue", text: "delivered" },
-        { mark: "line", style: "mst-red mst-spike mst-faint", text: "struck out by a mask" },
-      ],
-    });
-    const attention = heatmap({ title: "Attention that tokens receive", height: 240, square: true });
-    const activation = heatmap({ title: "Spike activation map", height: 240, square: true, style: "mst-purple" });
-    const overTime = [logits, raster, attention, activation];
 
     function drawCurve() {
       const { curves, images, steps, seeds, trained } = about();
-      const points = (place) => curves[place] || [];
-      const [inAttention, inMlp] = [points("attention"), points("mlp")];
+      const { attention: inAttention = [], mlp: inMlp = [] } = curves;
       const where = { attention: model.get("ratio"), mlp: model.get("mlp_ratio") };
       const here = (place) => (curves[place] ? runs.between(curves[place], where[place], "accuracy") : null);
       const said = (list, what) => list.map((p) => `${percent(p[what])} at ${percent(p.ratio)}`).join(", ");
       const c = curve.frame({
-        x: { from: 0, to: 1, label: "mask ratio p", ticks: [0, 0.25, 0.5, 0.75, 1].map((p) => [p, percent(p)]) },
-        y: { from: 0, to: 1.02, label: "accuracy", ticks: [0, 0.25, 0.5, 0.75, 1].map((a) => [a, percent(a)]) },
+        x: quarters("mask ratio p"), y: quarters("accuracy", { to: 1.02 }),
         label: curves.attention ? `Accuracy of ${model.get("network")}. Masks in the attention: ` +
           `${said(inAttention, "accuracy")}; with A = 0: ${said(inAttention, "scores")}. Masks in the MLPs: ` +
           `${said(inMlp, "accuracy")}. You are at ${percent(where.attention)} and ${percent(where.mlp)}.`
@@ -278,7 +291,7 @@
     }
 
     const results = node("div", { class: "mst-panels mst-pairs" }, seen.root, drawing.root, table.root, curve.root);
-    const inside = node("div", { class: "mst-panels mst-pairs" }, ...overTime.map((panel) => panel.root));
+    const inside = node("div", { class: "mst-panels mst-pairs" }, ...Object.values(overTime).map(({ root: r }) => r));
     const more = node("div", { class: "mst-controls mst-more" },
       node("div", { class: "mst-timeline" }, time.root, step), layer.root, block.root);
     const waiting = [seen.root, table.root, inside];

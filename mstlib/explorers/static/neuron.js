@@ -1,7 +1,8 @@
 // One integrate-and-fire neuron under a constant current, with both kinds of reset side by side.
 (function (root) {
   "use strict";
-  const { slider, choice, timeline, legend, plot, bands, node, explorer, fixed } = root.mstExplorers.parts;
+  const { slider, choice, timeline, legend, plot, bands, node, explorer, fixed, settings, sum: total } =
+    root.mstExplorers.parts;
   const STYLE = { soft: "mst-blue", zero: "mst-red mst-dashed" };
   const NAME = { soft: "soft reset", zero: "reset to zero" };
 
@@ -22,12 +23,10 @@
     return { spikes, peaks, potentials, lost };
   }
 
-  const total = (values) => values.reduce((sum, v) => sum + v, 0);
   const spikesOf = (n) => `${n} ${n === 1 ? "spike" : "spikes"}`;
 
   function render({ model, el }) {
     const names = ["current", "threshold", "reset", "start", "steps"];
-    const settings = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
     const controls = [
       slider(model, "current", { label: "Current", min: -0.2, max: 1.5, step: 0.01, show: (v) => fixed(v, 2) }),
       slider(model, "threshold", { label: "Threshold θ", min: 0.5, max: 2, step: 0.05, show: (v) => fixed(v, 2) }),
@@ -135,7 +134,7 @@
     }
 
     function draw() {
-      const now = settings();
+      const now = settings(model, names);
       const runs = { soft: simulate({ ...now, reset: "soft" }), zero: simulate({ ...now, reset: "zero" }) };
       const cursor = Math.min(model.get("time") ?? now.steps, now.steps);
       const spikes = total(runs[now.reset].spikes);

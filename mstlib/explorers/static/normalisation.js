@@ -2,14 +2,12 @@
 // steps go by, and how far that is from the trained network.
 (function (root) {
   "use strict";
-  const { node, select, slider, plot, legend, bands, explorer, fixed } = root.mstExplorers.parts;
+  const { node, select, slider, plot, legend, bands, explorer, fixed, percent } = root.mstExplorers.parts;
   const STYLES = ["mst-blue", "mst-red mst-dashed", "mst-green mst-dotted"];
 
   // The names of the levels k/L of θ, from 0 to θ.
   const levelNames = (count) =>
     Array.from({ length: count }, (_, k) => (k === 0 ? "0" : k === count - 1 ? "θ" : `${k}/${count - 1} θ`));
-
-  const percent = (share) => `${fixed(100 * share, 1)} %`;
 
   function render({ model, el }) {
     const steps = model.get("steps"), profiles = model.get("profiles");

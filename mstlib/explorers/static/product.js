@@ -2,7 +2,7 @@
 // that depends on their phases.
 (function (root) {
   "use strict";
-  const { slider, plot, bands, powersOfTwo, node, explorer, fixed } = root.mstExplorers.parts;
+  const { slider, plot, bands, powersOfTwo, node, explorer, fixed, settings } = root.mstExplorers.parts;
   const SEEN = 64; // steps drawn in the raster
   const PHASES = 40; // starts tried for the bias by phase
   const NAMES = ["rate_q", "rate_k", "start_q", "start_k", "steps"];
@@ -100,7 +100,7 @@
     }
 
     function draw() {
-      const now = Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
+      const now = settings(model, NAMES);
       const run = products(now), steps = now.steps;
       drawRaster(run, steps);
       const [mean, wanted] = [run.mean[steps - 1], run.wanted[steps - 1]];
