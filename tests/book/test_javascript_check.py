@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,37 @@ def test_a_fault_of_either_fails_and_both_run(project, lint, test):
     project.npm()
     assert javascript.main([], project.root) == 1
     assert project.asked()[-2:] == ["node node_modules/eslint/bin/eslint.js", "node --test"]
+
+
+ESLINT = ROOT / "node_modules" / "eslint" / "bin" / "eslint.js"
+
+
+def faults(script: str) -> str:
+    """What ESLint, set as for the explorers' scripts, says of one."""
+    name = "--stdin-filename=mstlib/explorers/static/sample.js"
+    command = ["node", ESLINT, "--stdin", name]
+    return subprocess.run(command, cwd=ROOT, input=script, capture_output=True, text=True).stdout
+
+
+def function(name: str, lines: int, inside: str = "") -> str:
+    """A function of so many lines of code, with a blank line, a comment and another inside."""
+    calls = "  root.call();\n" * (lines - 2)
+    return f"function {name}() {{\n\n  // what it does\n{inside}{calls}}}\n"
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not ESLINT.exists(), reason="ESLint is not installed here"
+)
+def test_a_function_has_fifty_lines_of_code_at_most():
+    script = '(function (root) {{\n"use strict";\n{}long();\n}})(globalThis);\n'.format
+    assert faults(script(function("long", 50))) == ""
+    assert "51 lines of code in a function" in faults(script(function("long", 51)))
+    # What a function holds counts for itself.
+    assert faults(script(function("long", 49, function("short", 40) + "short();\n"))) == ""
+    nested = faults(script(function("long", 10, function("short", 51) + "short();\n")))
+    assert nested.count("lines of code in a function") == 1
+    method = "root.one = class {\n  act() {\n" + "root.call();\n" * 49 + "  }\n};\n"
+    assert "51 lines" in faults(script(method + function("long", 3)))
 
 
 def test_unknown_steps_are_named(project, capsys):
