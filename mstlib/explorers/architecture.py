@@ -7,21 +7,12 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import Explorer, Number, table
+from mstlib.explorers.base import Explorer, Number, require, table
 from mstlib.explorers.tensor import compact
 
 KINDS = (
-    "conv",
-    "norm",
-    "spike",
-    "linear",
-    "product",
-    "softmax",
-    "residual",
-    "merge",
-    "pool",
-    "head",
-)
+    "conv", "norm", "spike", "linear", "product", "softmax", "residual", "merge", "pool", "head",
+)  # fmt: skip
 SIGNALS = ("real", "scaled binary", "binary")
 _REQUIRED = {"name", "kind", "shape", "signal"}
 MASKS = ("attention", "mlp", "conv")
@@ -57,17 +48,16 @@ class ArchitectureExplorer(Explorer):
 
     @traitlets.validate("walk")
     def _check_walk(self, proposal: dict) -> list[dict[str, Any]]:
-        if not proposal["value"]:
-            raise traitlets.TraitError("walk must have at least one layer")
+        require(proposal["value"], "walk must have at least one layer")
         return [_check_layer(k, layer) for k, layer in enumerate(proposal["value"])]
 
     @traitlets.validate("selected")
     def _check_selected(self, proposal: dict) -> int:
         last = len(self.walk) - 1
         # Traitlets checks in no fixed order; an empty walk has its own message.
-        if proposal["value"] > last >= 0:
-            raise traitlets.TraitError(f"selected must be 0 to {last}, not {proposal['value']}")
-        return proposal["value"]
+        value = proposal["value"]
+        require(not value > last >= 0, f"selected must be 0 to {last}, not {value}")
+        return value
 
     def fallback(self) -> str:
         """The walk as a table."""
@@ -85,18 +75,8 @@ class ArchitectureExplorer(Explorer):
             ]
             for layer in self.walk
         ]
-        head = [
-            "layer",
-            "kind",
-            "shape",
-            "signal",
-            "firing rate",
-            "formula",
-            "equation",
-            "masked",
-            "note",
-        ]
-        return table(f"The {len(self.walk)} layers, in order", head, rows)
+        head = ["layer", "kind", "shape", "signal", "firing rate", "formula", "equation", "masked"]
+        return table(f"The {len(self.walk)} layers, in order", [*head, "note"], rows)
 
     def __repr__(self) -> str:
         return f"ArchitectureExplorer({len(self.walk)} layers, selected={self.selected})"
@@ -104,31 +84,27 @@ class ArchitectureExplorer(Explorer):
 
 def _check_layer(index: int, layer: Mapping[str, Any]) -> dict[str, Any]:
     where = f"layer {index} of the walk"
-    if not isinstance(layer, Mapping):
-        raise traitlets.TraitError(f"{where} must be a mapping, not {layer!r}")
+    require(isinstance(layer, Mapping), f"{where} must be a mapping, not {layer!r}")
     missing, unknown = _REQUIRED - layer.keys(), layer.keys() - _REQUIRED - _OPTIONAL
-    if missing or unknown:
-        raise traitlets.TraitError(
-            f"{where} lacks {sorted(missing)} and has the unknown {sorted(unknown)}; "
-            f"it needs {sorted(_REQUIRED)} and may have {sorted(_OPTIONAL)}"
-        )
+    require(
+        not missing and not unknown,
+        f"{where} lacks {sorted(missing)} and has the unknown {sorted(unknown)}; "
+        f"it needs {sorted(_REQUIRED)} and may have {sorted(_OPTIONAL)}",
+    )
     for key, allowed in (("kind", KINDS), ("signal", SIGNALS)):
-        if layer[key] not in allowed:
-            raise traitlets.TraitError(f"{key} of {where} must be in {allowed}, not {layer[key]!r}")
-    if not all(isinstance(n, int) and n > 0 for n in layer["shape"]):
-        raise traitlets.TraitError(
-            f"shape of {where} must be whole numbers >= 1, not {layer['shape']!r}"
-        )
+        require(layer[key] in allowed, f"{key} of {where} must be in {allowed}, not {layer[key]!r}")
+    whole = all(isinstance(n, int) and n > 0 for n in layer["shape"])
+    require(whole, f"shape of {where} must be whole numbers >= 1, not {layer['shape']!r}")
     # Left-out and empty entries look the same; a measured rate is rounded so that the stored page
     # does not change with the machine.
     checked = {key: value for key, value in layer.items() if value not in (None, "")}
     checked["shape"] = list(layer["shape"])
-    if checked.get("mask", MASKS[0]) not in MASKS:
-        raise traitlets.TraitError(f"mask of {where} must be in {MASKS}, not {checked['mask']!r}")
+    mask = checked.get("mask", MASKS[0])
+    require(mask in MASKS, f"mask of {where} must be in {MASKS}, not {mask!r}")
     if "tensor" in checked:
         checked["tensor"] = compact(f"tensor of {where}", checked["tensor"])
     if "rate" in checked:
-        if not 0 <= checked["rate"] <= 1:
-            raise traitlets.TraitError(f"rate of {where} must be 0 to 1, not {checked['rate']!r}")
-        checked["rate"] = round(float(checked["rate"]), 3)
+        rate = checked["rate"]
+        require(0 <= rate <= 1, f"rate of {where} must be 0 to 1, not {rate!r}")
+        checked["rate"] = round(float(rate), 3)
     return checked

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import Explorer, Name, Number, table
+from mstlib.explorers.base import Explorer, Name, Number, require, table
 
 _SHARES = ("accuracy", "sd", "untuned")
 _KEYS = {"ratio", *_SHARES, "layers", "emitted", "delivered"}
@@ -43,8 +43,7 @@ class BackbonesExplorer(Explorer):
 
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, list[dict]]:
-        if not proposal["value"]:
-            raise traitlets.TraitError("curves must hold at least one network")
+        require(proposal["value"], "curves must hold at least one network")
         return {name: _check_curve(name, curve) for name, curve in proposal["value"].items()}
 
     def fallback(self) -> str:
@@ -67,13 +66,11 @@ class BackbonesExplorer(Explorer):
 
 def _check_curve(name: str, curve: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in curve:
-        if set(row) != _KEYS:
-            raise traitlets.TraitError(
-                f"a row of {name!r} must have {sorted(_KEYS)}, not {sorted(row)}"
-            )
+        has, needed = sorted(row), sorted(_KEYS)
+        require(has == needed, f"a row of {name!r} must have {needed}, not {has}")
     ratios = [row["ratio"] for row in curve]
-    if not ratios or ratios != sorted(set(ratios)) or not all(0 <= p < 1 for p in ratios):
-        raise traitlets.TraitError(f"ratios of {name!r} must increase within [0, 1), not {ratios}")
+    rising = ratios and ratios == sorted(set(ratios)) and all(0 <= p < 1 for p in ratios)
+    require(rising, f"ratios of {name!r} must increase within [0, 1), not {ratios}")
     return [_check_row(f"{name!r} at {row['ratio']}", row) for row in curve]
 
 
@@ -81,14 +78,13 @@ def _check_row(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {"ratio": float(row["ratio"])}
     for key in _SHARES:
         checked[key] = round(float(row[key]), 4)
-        if not 0 <= checked[key] <= 1:
-            raise traitlets.TraitError(f"{key} of {where} must be 0 to 1, not {row[key]}")
+        require(0 <= checked[key] <= 1, f"{key} of {where} must be 0 to 1, not {row[key]}")
     checked["layers"] = [str(layer) for layer in row["layers"]]
     for key in ("emitted", "delivered"):
         values = [round(float(v), 1) for v in row[key]]
-        if len(values) != len(checked["layers"]):
-            raise traitlets.TraitError(f"{key} of {where} must have one number for each layer")
-        if not all(math.isfinite(v) and v >= 0 for v in values):
-            raise traitlets.TraitError(f"{key} of {where} must be finite and >= 0")
+        each = len(values) == len(checked["layers"])
+        require(each, f"{key} of {where} must have one number for each layer")
+        counts = all(math.isfinite(v) and v >= 0 for v in values)
+        require(counts, f"{key} of {where} must be finite and >= 0")
         checked[key] = values
     return checked

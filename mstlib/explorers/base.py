@@ -173,6 +173,12 @@ class Explorer(anywidget.AnyWidget):
         return data | {"text/html": self.to_html()}, metadata
 
 
+def require(fits: object, otherwise: str) -> None:
+    """Raise ``TraitError`` with this message unless what was given fits."""
+    if not fits:
+        raise traitlets.TraitError(otherwise)
+
+
 def table(caption: str, head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     """An HTML table with a caption; the first cell of each row is its header."""
     columns = "".join(f'<th scope="col">{html.escape(str(cell))}</th>' for cell in head)

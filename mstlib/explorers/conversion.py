@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import Explorer, Name, Number, table
+from mstlib.explorers.base import Explorer, Name, Number, require, table
 
 
 class ConversionExplorer(Explorer):
@@ -49,18 +49,15 @@ class ConversionExplorer(Explorer):
 
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, dict]:
-        if not proposal["value"]:
-            raise traitlets.TraitError("curves must hold at least one network")
+        require(proposal["value"], "curves must hold at least one network")
         return {name: _check_curve(name, curve) for name, curve in proposal["value"].items()}
 
     @traitlets.validate("ledger")
     def _check_ledger(self, proposal: dict) -> dict[str, dict]:
         # Traitlets checks in no fixed order; an empty `curves` has its own message.
-        for name in proposal["value"] if self.curves else ():
-            if name not in self.curves:
-                raise traitlets.TraitError(
-                    f"ledger must be among {list(self.curves)}, not {name!r}"
-                )
+        known = list(self.curves or proposal["value"])
+        for name in proposal["value"]:
+            require(name in known, f"ledger must be among {known}, not {name!r}")
         return {name: _check_account(name, one) for name, one in proposal["value"].items()}
 
     def fallback(self) -> str:
@@ -95,8 +92,8 @@ class ConversionExplorer(Explorer):
 
 def _check_steps(where: str, steps: Any) -> list[int]:
     steps = [int(T) for T in steps]
-    if not steps or steps[0] < 1 or steps != sorted(set(steps)):
-        raise traitlets.TraitError(f"steps of {where} must increase from 1 or more, not {steps}")
+    rising = steps and steps[0] >= 1 and steps == sorted(set(steps))
+    require(rising, f"steps of {where} must increase from 1 or more, not {steps}")
     return steps
 
 
@@ -106,11 +103,10 @@ def _check_curve(name: str, curve: Mapping[str, Any]) -> dict[str, Any]:
     steps = _check_steps(where, curve["steps"])
     accuracy = [round(float(a), 4) for a in curve["accuracy"]]
     qcfs = round(float(curve["qcfs"]), 4)
-    if len(accuracy) != len(steps):
-        raise traitlets.TraitError(f"{where} has {len(steps)} steps, {len(accuracy)} accuracies")
+    found, wanted = len(accuracy), len(steps)
+    require(found == wanted, f"{where} has {wanted} steps, {found} accuracies")
     for value in (*accuracy, qcfs):
-        if not 0 <= value <= 1:
-            raise traitlets.TraitError(f"accuracies of {where} must be 0 to 1, not {value}")
+        require(0 <= value <= 1, f"accuracies of {where} must be 0 to 1, not {value}")
     return {"steps": steps, "accuracy": accuracy, "qcfs": qcfs}
 
 
@@ -120,17 +116,16 @@ def _check_account(name: str, account: Mapping[str, Any]) -> dict[str, Any]:
     steps = _check_steps(where, account["steps"])
     causes = [str(cause) for cause in account["causes"]]
     error = [[float(f"{float(e):.3g}") for e in row] for row in account["error"]]
-    if len(error) != len(causes) or any(len(row) != len(steps) for row in error):
-        raise traitlets.TraitError(
-            f"error of {where} must have {len(causes)} rows (one a cause) "
-            f"of {len(steps)} (one a step)"
-        )
+    require(
+        [len(row) for row in error] == [len(steps)] * len(causes),
+        f"error of {where} must have {len(causes)} rows (one a cause) of {len(steps)} (one a step)",
+    )
     for value in (e for row in error for e in row):
-        if not (math.isfinite(value) and value >= 0):
-            raise traitlets.TraitError(f"errors of {where} must be finite and >= 0, not {value}")
+        fits = math.isfinite(value) and value >= 0
+        require(fits, f"errors of {where} must be finite and >= 0, not {value}")
     return {"steps": steps, "causes": causes, "error": error}
 
 
 def _check_keys(where: str, given: Mapping[str, Any], needed: set[str]) -> None:
-    if set(given) != needed:
-        raise traitlets.TraitError(f"{where} must have {sorted(needed)}, not {sorted(given)}")
+    has = sorted(given)
+    require(has == sorted(needed), f"{where} must have {sorted(needed)}, not {has}")

@@ -11,7 +11,7 @@ import traitlets
 
 from mstlib.analysis.operations import Totals
 from mstlib.energy import Costs, matched_bits, memory_energy
-from mstlib.explorers.base import Explorer, Name, Number, table
+from mstlib.explorers.base import Explorer, Name, Number, require, table
 
 ARITHMETICS = ("floats", "whole numbers")
 FORMS = ("spikes, unmasked", "spikes, masked", "numbers of b bits", "floats")
@@ -67,8 +67,8 @@ class EnergyExplorer(Explorer):
 
     @traitlets.validate("traces")
     def _check_traces(self, proposal: dict) -> dict:
-        if not proposal["value"] or not all(proposal["value"].values()):
-            raise traitlets.TraitError("traces must hold a network, and each of them a mask ratio")
+        whole = proposal["value"] and all(proposal["value"].values())
+        require(whole, "traces must hold a network, and each of them a mask ratio")
         return {
             network: {ratio: _check_counts(network, ratio, c) for ratio, c in ratios.items()}
             for network, ratios in proposal["value"].items()
@@ -78,9 +78,9 @@ class EnergyExplorer(Explorer):
     def _check_ratio(self, proposal: dict) -> str:
         # One that only other networks have shows this one without masks.
         known = list({ratio: None for ratios in self.traces.values() for ratio in ratios})
-        if known and proposal["value"] not in known:
-            raise traitlets.TraitError(f"ratio must be among {known}, not {proposal['value']!r}")
-        return proposal["value"]
+        value = proposal["value"]
+        require(not known or value in known, f"ratio must be among {known}, not {value!r}")
+        return value
 
     @property
     def run(self) -> dict[str, float]:
@@ -179,13 +179,9 @@ class EnergyExplorer(Explorer):
 
 def _check_counts(network: str, ratio: str, counts: Totals | Mapping[str, float]) -> dict:
     counts = asdict(counts) if isinstance(counts, Totals) else dict(counts)
-    if set(counts) != set(_COUNTS):
-        raise traitlets.TraitError(
-            f"the counts of {network!r} at {ratio} must be {list(_COUNTS)}, not {list(counts)}"
-        )
+    where, has = f"{network!r} at {ratio}", list(counts)
+    require(set(has) == set(_COUNTS), f"the counts of {where} must be {list(_COUNTS)}, not {has}")
     for name, value in counts.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise traitlets.TraitError(
-                f"{name} of {network!r} at {ratio} must be finite and >= 0, not {value}"
-            )
+        fits = math.isfinite(value) and value >= 0
+        require(fits, f"{name} of {where} must be finite and >= 0, not {value}")
     return {name: round(counts[name]) for name in _COUNTS}

@@ -12,7 +12,7 @@ import traitlets
 
 from mstlib.data.events import EVENT, check
 from mstlib.data.events.frames import CUTS, cuts
-from mstlib.explorers.base import Explorer, Name, Number, table
+from mstlib.explorers.base import Explorer, Name, Number, require, table
 
 MOST = 20_000  # events of one recording: a page has to carry and to draw them
 _STORED = {"label", "size", "t", "x", "y", "p"}
@@ -64,8 +64,7 @@ class EventsExplorer(Explorer):
 
     @traitlets.validate("recordings")
     def _check_recordings(self, proposal: dict) -> dict:
-        if not proposal["value"]:
-            raise traitlets.TraitError("recordings must hold at least one recording")
+        require(proposal["value"], "recordings must hold at least one recording")
         return {name: _stored(name, made) for name, made in proposal["value"].items()}
 
     @property
@@ -114,16 +113,13 @@ def _stored(name: str, made: Any) -> dict:
         raise traitlets.TraitError(
             f"recording {name!r} must be (events, (height, width), label): {error}"
         ) from error
-    if not 2 <= len(events) <= MOST:
-        raise traitlets.TraitError(
-            f"recording {name!r} has {len(events)} events; a page takes 2 to {MOST}: show a part, "
-            "such as events[events['t'] < 100_000]"
-        )
+    require(
+        2 <= len(events) <= MOST,
+        f"recording {name!r} has {len(events)} events; a page takes 2 to {MOST}: show a part, "
+        "such as events[events['t'] < 100_000]",
+    )
     span = int(events["t"][-1] - events["t"][0])
-    if not 0 < span <= 1e9:
-        raise traitlets.TraitError(
-            f"recording {name!r} lasts {span} µs; it must be 1 to 1,000,000,000"
-        )
+    require(0 < span <= 1e9, f"recording {name!r} lasts {span} µs; it must be 1 to 1,000,000,000")
     begun = events.copy()
     begun["t"] -= begun["t"][0]
     columns = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import Explorer, Name, Number, table
+from mstlib.explorers.base import Explorer, Name, Number, require, table
 
 PLACES = ("attention", "mlp")
 _POINT = ("ratio", "accuracy", "sd", "scores", "emitted", "delivered")
@@ -49,13 +49,10 @@ class MaskingExplorer(Explorer):
     @traitlets.validate("curves")
     def _check_curves(self, proposal: dict) -> dict[str, dict]:
         curves = proposal["value"]
-        if not curves:
-            raise traitlets.TraitError("curves must hold at least one network")
+        require(curves, "curves must hold at least one network")
         for name, places in curves.items():
-            if set(places) != set(PLACES):
-                raise traitlets.TraitError(
-                    f"the curves of {name!r} must be {list(PLACES)}, not {sorted(places)}"
-                )
+            has = sorted(places)
+            require(has == [*PLACES], f"the curves of {name!r} must be {[*PLACES]}, not {has}")
         return {
             name: {place: _check_points(f"{name!r}, {place}", places[place]) for place in PLACES}
             for name, places in curves.items()
@@ -80,17 +77,14 @@ class MaskingExplorer(Explorer):
 
 def _check_points(where: str, points: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
     for point in points:
-        if set(point) != set(_POINT):
-            raise traitlets.TraitError(
-                f"a point of {where} must have {list(_POINT)}, not {sorted(point)}"
-            )
+        has = sorted(point)
+        require(has == sorted(_POINT), f"a point of {where} must have {list(_POINT)}, not {has}")
     rounded = [{name: round(float(point[name]), 4) for name in _POINT} for point in points]
     ratios = [point["ratio"] for point in rounded]
-    if not ratios or ratios[0] != 0 or ratios != sorted(set(ratios)) or ratios[-1] >= 1:
-        raise traitlets.TraitError(f"ratios of {where} must increase from 0, below 1, not {ratios}")
+    rising = ratios == sorted(set(ratios)) and ratios[:1] == [0] and ratios[-1] < 1
+    require(rising, f"ratios of {where} must increase from 0, below 1, not {ratios}")
     for point in rounded:
         for name, value in point.items():
             top = 1 if name in ("accuracy", "scores") else 10
-            if not 0 <= value <= top:
-                raise traitlets.TraitError(f"{name} of {where} must be 0 to {top}, not {value}")
+            require(0 <= value <= top, f"{name} of {where} must be 0 to {top}, not {value}")
     return rounded

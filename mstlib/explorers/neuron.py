@@ -53,16 +53,10 @@ class NeuronExplorer(Explorer):
             v0 = self.start * self.threshold
             spikes, _ = integrate_and_fire(inputs, self.threshold, v0, reset)
             counts[reset] = spikes.sum(0).long().tolist()
-        rows = [
-            [
-                f"{z:g}",
-                soft,
-                f"{self.threshold * soft / self.steps:.3f}",
-                zero,
-                f"{self.threshold * zero / self.steps:.3f}",
-            ]
-            for z, soft, zero in zip(currents, counts["soft"], counts["zero"], strict=True)
-        ]
+        rows = []
+        for z, *fired in zip(currents, counts["soft"], counts["zero"], strict=True):
+            rates = [(n, f"{self.threshold * n / self.steps:.3f}") for n in fired]
+            rows.append([f"{z:g}", *rates[0], *rates[1]])
         return table(
             f"Spikes in {self.steps} steps of a neuron with θ = {self.threshold:g} that starts "
             f"at {self.start:g} θ",

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from mstlib.explorers.base import Explorer, Number, table
+from mstlib.explorers.base import Explorer, Number, require, table
 
 
 class NormalisationExplorer(Explorer):
@@ -50,8 +50,8 @@ class NormalisationExplorer(Explorer):
         **widget: Any,
     ) -> None:
         steps = [int(step) for step in steps]
-        if not steps or steps[0] < 1 or steps != sorted(set(steps)):
-            raise traitlets.TraitError(f"steps must increase from 1 or more, not {steps}")
+        rising = steps and steps[0] >= 1 and steps == sorted(set(steps))
+        require(rising, f"steps must increase from 1 or more, not {steps}")
         profiles = _check_profiles(profiles, len(steps))
         super().__init__(
             profiles=profiles,
@@ -66,8 +66,7 @@ class NormalisationExplorer(Explorer):
     def _check_choice(self, proposal: dict) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         allowed = {"norm": self.profiles, "layer": _layers(self.profiles), "T": self.steps}[name]
-        if value not in allowed:
-            raise traitlets.TraitError(f"{name} must be one of {list(allowed)}, not {value!r}")
+        require(value in allowed, f"{name} must be one of {list(allowed)}, not {value!r}")
         return value
 
     def fallback(self) -> str:
@@ -91,10 +90,10 @@ def _layers(profiles: Mapping[str, Mapping]) -> Mapping:
 
 
 def _check_profiles(profiles: Mapping[str, Mapping], count: int) -> dict[str, dict[str, dict]]:
-    if not profiles or not all(profiles.values()):
-        raise traitlets.TraitError("profiles must hold at least one norm with one layer")
-    if len({tuple(layers) for layers in profiles.values()}) > 1:
-        raise traitlets.TraitError("every norm in profiles must have the same layers")
+    some = profiles and all(profiles.values())
+    require(some, "profiles must hold at least one norm with one layer")
+    alike = len({tuple(layers) for layers in profiles.values()}) == 1
+    require(alike, "every norm in profiles must have the same layers")
     return {
         norm: {
             name: _check_profile(f"{name!r} under {norm!r}", one, count)
@@ -105,24 +104,26 @@ def _check_profiles(profiles: Mapping[str, Mapping], count: int) -> dict[str, di
 
 
 def _check_profile(where: str, one: Mapping[str, Any], count: int) -> dict[str, list]:
-    if set(one) != {"ann", "snn", "distance"}:
-        raise traitlets.TraitError(f"{where} must have ann, snn and distance, not {sorted(one)}")
+    has = sorted(one)
+    require(
+        has == ["ann", "distance", "snn"], f"{where} must have ann, snn and distance, not {has}"
+    )
     ann = _shares(where, one["ann"])
     snn = [_shares(where, shares) for shares in one["snn"]]
     distance = [round(float(value), 5) for value in one["distance"]]
-    if len(snn) != count or len(distance) != count:
-        raise traitlets.TraitError(
-            f"{where} must have one row of snn and one distance for each of {count} steps"
-        )
-    if len(ann) < 2 or any(len(shares) != len(ann) for shares in snn):
-        raise traitlets.TraitError(f"{where} must have the same levels, two or more, in every row")
-    if not all(math.isfinite(value) and value >= 0 for value in distance):
-        raise traitlets.TraitError(f"distances of {where} must be finite and >= 0")
+    require(
+        len(snn) == len(distance) == count,
+        f"{where} must have one row of snn and one distance for each of {count} steps",
+    )
+    alike = len(ann) >= 2 and all(len(shares) == len(ann) for shares in snn)
+    require(alike, f"{where} must have the same levels, two or more, in every row")
+    lengths = all(math.isfinite(value) and value >= 0 for value in distance)
+    require(lengths, f"distances of {where} must be finite and >= 0")
     return {"ann": ann, "snn": snn, "distance": distance}
 
 
 def _shares(where: str, values: Sequence[float]) -> list[float]:
     values = [round(float(value), 4) for value in values]
-    if not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 0.01:
-        raise traitlets.TraitError(f"shares of {where} must lie in 0 to 1 and add up to 1")
+    whole = all(0 <= value <= 1 for value in values) and abs(sum(values) - 1) <= 0.01
+    require(whole, f"shares of {where} must lie in 0 to 1 and add up to 1")
     return values
