@@ -207,8 +207,7 @@
       constructor(get, name, { tokens, side, width, heads, window, shift, softmax, site, input }) {
         const N = window * window, windows = tokens / N, d = width / heads;
         Object.assign(this, { N, windows, heads, d, width, tokens, softmax, name });
-        const theta = (part) => get(`${name}.${part}.threshold`)[0];
-        const neurons = (part, ...shape) => new Neurons(`${name}.${part}`, shape, theta(part));
+        const neurons = (part, ...shape) => get.neurons(`${name}.${part}`, ...shape);
         const mask = (part, k, of) => new Mask(`${name}.${part}`, "attention", site + k, of);
 
         this.qkv = new Linear(`${name}.qkv`, get.linear(`${name}.qkv`, tokens), input.threshold);
@@ -381,16 +380,14 @@
       constructor(get, name, shape) {
         const { tokens, side, width, site, residual } = shape;
         Object.assign(this, { name, tokens, side, width, residual });
-        const neurons = (part, channels) =>
-          new Neurons(`${name}.${part}`, [tokens, channels], get(`${name}.${part}.threshold`)[0]);
-        const norm = (part) => ({ weight: get(`${name}.${part}.weight`), bias: get(`${name}.${part}.bias`) });
+        const neurons = (part, channels) => get.neurons(`${name}.${part}`, tokens, channels);
         const linear = (part, input) =>
           new Linear(`${name}.${part}`, get.linear(`${name}.${part}`, tokens), input.threshold);
 
-        this.norm1 = norm("norm1");
+        this.norm1 = get.affine(`${name}.norm1`);
         this.shortcut1 = neurons("shortcut1_if", width);
         this.attention = new Attention(get, `${name}.attn`, { ...shape, input: this.shortcut1 });
-        this.norm2 = norm("norm2");
+        this.norm2 = get.affine(`${name}.norm2`);
         this.shortcut2 = neurons("shortcut2_if", width);
         this.inMask = new Mask(`${name}.mlp.in_mask`, "mlp", site + 3, this.shortcut2);
         this.fc1 = linear("mlp.fc1", this.shortcut2);
@@ -421,9 +418,7 @@
       constructor(get, name, side, width) {
         const half = side / 2;
         this.linear = new Linear(`${name}.reduction`, get.linear(`${name}.reduction`, half * half));
-        this.neurons = [
-          new Neurons(`${name}.reduction_if`, [half * half, 2 * width], get(`${name}.reduction_if.threshold`)[0]),
-        ];
+        this.neurons = [get.neurons(`${name}.reduction_if`, half * half, 2 * width)];
         this.joined = new Float64Array(half * half * 4 * width);
         this.from = new Int32Array(this.joined.length);
         for (let to = 0; to < this.from.length; to++) {
@@ -462,10 +457,12 @@
         if (!found[name]) throw new Error(`the model has no tensor ${name}`);
         return found[name];
       };
-      get.linear = (name, tokens) => ({
-        weight: get(`${name}.weight`), bias: get(`${name}.bias`),
-        outputs: tensors[`${name}.weight`][0], inputs: tensors[`${name}.weight`][1], tokens,
-      });
+      get.neurons = (name, ...shape) => new Neurons(name, shape, get(`${name}.threshold`)[0]);
+      get.affine = (name) => ({ weight: get(`${name}.weight`), bias: get(`${name}.bias`) });
+      get.linear = (name, tokens) => {
+        const [outputs, inputs] = tensors[`${name}.weight`];
+        return { ...get.affine(name), outputs, inputs, tokens };
+      };
       return get;
     }
 
@@ -474,11 +471,10 @@
         const get = reader(model), { config } = model;
         this.config = config;
         const { image_size: size, patch_size: patch, in_channels: channels, reduction } = config;
-        const side = size / patch, theta = (name) => get(`${name}.threshold`)[0];
-        this.embedded = new Neurons("patch_embed.proj_if", [side * side, config.width], theta("patch_embed.proj_if"));
+        const side = size / patch;
+        this.embedded = get.neurons("patch_embed.proj_if", side * side, config.width);
         // Where frames of events are reduced to a few channels first, the patches are cut from spikes.
-        this.reduced = reduction ? new Neurons("reduction.conv_if", [size, size, reduction], theta("reduction.conv_if"))
-          : null;
+        this.reduced = reduction ? get.neurons("reduction.conv_if", size, size, reduction) : null;
         this.entry = reduction
           ? new Convolution(get, "reduction.conv", { channels, size, kernel: 3, stride: 1, padding: 1 })
           : new Convolution(get, "patch_embed.proj", { channels, size, kernel: patch, stride: patch, padding: 0 });
@@ -496,7 +492,7 @@
           return { blocks, merging, x: new Float64Array(tokens * tokens * width), width };
         });
         this.head = get.linear("head", 1);
-        this.norm = config.final_norm === "layer" ? { weight: get("norm.weight"), bias: get("norm.bias") } : null;
+        this.norm = config.final_norm === "layer" ? get.affine("norm") : null;
 
         this.blocks = this.stages.flatMap((stage) => stage.blocks);
         const parts = this.stages.flatMap(({ blocks, merging }) => (merging ? [...blocks, merging] : blocks));
@@ -511,9 +507,8 @@
       cutPatches(get, size, patch) {
         const { reduced, embedded } = this, channels = reduced.shape[2], side = size / patch;
         const inputs = channels * patch * patch, name = "patch_embed.proj";
-        const weights = { weight: get(`${name}.weight`), bias: get(`${name}.bias`) };
         const shape = { inputs, outputs: embedded.shape[1], tokens: side * side };
-        this.patches = new Linear(name, { ...weights, ...shape }, reduced.threshold);
+        this.patches = new Linear(name, { ...get.affine(name), ...shape }, reduced.threshold);
         this.entryOf = Int32Array.from({ length: reduced.size }, (_, neuron) => {
           const channel = neuron % channels, place = Math.floor(neuron / channels);
           const row = Math.floor(place / size), column = place % size;
