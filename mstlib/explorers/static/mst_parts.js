@@ -165,10 +165,10 @@
     const heading = node("p", { class: "mst-title" }, title);
     const panel = node("div", { class: "mst-panel" }, heading, ...(items ? [legend(items)] : []), svg);
     return {
-      panel, heading, svg,
+      root: panel, heading, svg,
       room: () => Math.max(panel.clientWidth, 160),
-      fresh(width, tall, label) {
-        svg.setAttribute("viewBox", `0 0 ${width} ${tall}`);
+      fresh(width, tall, label, from = 0) {
+        svg.setAttribute("viewBox", `${from} ${from} ${width} ${tall}`);
         svg.setAttribute("aria-label", label);
         svg.replaceChildren();
       },
@@ -212,7 +212,7 @@
   // An axis: { from, to, label, ticks: [[value, text], …], log, bands }. Bands run downwards.
   // `left` fixes the left margin so that plots above one another line up.
   function plot({ title, height, items, left }) {
-    const { panel, heading, svg, room, fresh, write: put } = board({ title, height, items });
+    const { root: panel, heading, svg, room, fresh, write: put } = board({ title, height, items });
 
     function frame({ x, y, label }) {
       const width = room();
@@ -344,7 +344,7 @@
   // `texts` are written in the cells, over paler shades so that they can be read. Names of rows and columns
   // are texts, one for each and thinned where there are many, or [place, text] to stand where they say.
   function heatmap({ title, height, style = "mst-blue", square = false, range: meant = ["0", "1"] }) {
-    const { panel, heading, svg, room, fresh, write } = board({ title, height });
+    const { root: panel, heading, svg, room, fresh, write } = board({ title, height });
     const [low, high] = [node("span", {}), node("span", {})];
     const ramp = node("span", { class: `mst-ramp ${style}`, "aria-hidden": "true" });
     panel.append(node("p", { class: "mst-range" }, low, ramp, high));
@@ -444,6 +444,6 @@
 
   shared.parts = {
     node, shape, fixed, percent, sum, least, settings, change, KEEP_KEYS, slider, choice, select, networkChoice,
-    timeline, legend, plot, curve, raster, heatmap, bands, quarters, powersOfTwo, ticksBetween, scale, explorer,
+    timeline, legend, board, plot, curve, raster, heatmap, bands, quarters, powersOfTwo, ticksBetween, scale, explorer,
   };
 })(globalThis);

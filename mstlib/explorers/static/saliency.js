@@ -2,7 +2,7 @@
 // its maps over time and mask ratio.
 (function (root) {
   "use strict";
-  const { node, shape, slider, choice, heatmap, explorer } = root.mstExplorers.parts;
+  const { node, shape, slider, choice, board, heatmap, explorer, sum } = root.mstExplorers.parts;
 
   const THINGS = { T: "target", C: "cue", D: "distractor", ".": "" };
   const WORDS = { T: "the target", C: "the cue", D: "a distractor", ".": "empty ground" };
@@ -25,7 +25,7 @@
 
   // Which part of a map's total lies on one kind of thing.
   function share(map, truth, thing) {
-    const total = map.reduce((a, b) => a + b, 0);
+    const total = sum(map);
     const inside = map.reduce((a, v, k) => a + (cellOf(k, map.length, truth) === thing ? v : 0), 0);
     return total ? inside / total : 0;
   }
@@ -35,18 +35,15 @@
 
   // A square picture in colours, with a heading.
   function picture(title) {
-    const heading = node("p", { class: "mst-title" }, title);
-    const svg = shape("svg", { role: "img", preserveAspectRatio: "xMinYMin" });
-    const panel = node("div", { class: "mst-panel" }, heading, svg);
+    const { root: panel, svg, fresh } = board({ title, height: 0 });
+    svg.setAttribute("preserveAspectRatio", "xMinYMin");
     return {
       root: panel,
       paint(pixels, truth, label) {
         const size = Math.max(140, Math.min(panel.clientWidth - 4, 290));
         const side = Math.sqrt(pixels.length / 3), step = size / side;
-        svg.setAttribute("viewBox", `-2 -2 ${size + 4} ${size + 4}`);
+        fresh(size + 4, size + 4, label, -2);
         svg.setAttribute("height", size + 4);
-        svg.setAttribute("aria-label", label);
-        svg.replaceChildren();
         for (let k = 0; k < side * side; k++) {
           shape("rect", {
             x: ((k % side) * step).toFixed(2), y: (Math.floor(k / side) * step).toFixed(2),
