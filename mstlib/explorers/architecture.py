@@ -68,10 +68,7 @@ class ArchitectureExplorer(Explorer):
                 " × ".join(map(str, layer["shape"])),
                 layer["signal"],
                 f"{layer['rate']:.3f}" if "rate" in layer else "",
-                layer.get("formula", ""),
-                layer.get("equation", ""),
-                layer.get("mask", ""),
-                layer.get("note", ""),
+                *(layer.get(key, "") for key in ("formula", "equation", "mask", "note")),
             ]
             for layer in self.walk
         ]

@@ -75,11 +75,11 @@ class Number(traitlets.TraitType):
             number = float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if not self.low <= number <= self.high or (self.whole and number % 1):
-            kind = "whole number" if self.whole else "number"
-            raise traitlets.TraitError(
-                f"{self.name} must be a {kind} from {self.low} to {self.high}, not {value!r}"
-            )
+        kind = "whole number" if self.whole else "number"
+        require(
+            self.low <= number <= self.high and not (self.whole and number % 1),
+            f"{self.name} must be a {kind} from {self.low} to {self.high}, not {value!r}",
+        )
         return int(number) if self.whole else number
 
 
@@ -108,8 +108,8 @@ class Name(traitlets.Unicode):
     def validate(self, obj: Any, value: Any) -> str:
         """Return the name; where nothing can be chosen, the other setting says so itself."""
         name, known = super().validate(obj, value), getattr(obj, self.among)
-        if known and name not in known:
-            raise traitlets.TraitError(f"{self.name} must be among {list(known)}, not {name!r}")
+        fits = not known or name in known
+        require(fits, f"{self.name} must be among {list(known)}, not {name!r}")
         return name
 
 

@@ -62,7 +62,8 @@ class ConversionExplorer(Explorer):
 
     def fallback(self) -> str:
         """Accuracy of every network at a few steps, then each ledger."""
-        shown = [T for T in (1, 2, 4, 8, 16, 32, 64, 128) if self._all_store(T)]
+        stored = set.intersection(*(set(curve["steps"]) for curve in self.curves.values()))
+        shown = [T for T in (1, 2, 4, 8, 16, 32, 64, 128) if T in stored]
         rows = [
             [name]
             + [f"{curve['accuracy'][curve['steps'].index(T)]:.3f}" for T in shown]
@@ -74,17 +75,9 @@ class ConversionExplorer(Explorer):
         for name, account in self.ledger.items():
             head = ["cause", *(f"T = {T}" for T in account["steps"])]
             rows = zip(account["causes"], account["error"], strict=True)
-            tables.append(
-                table(
-                    f"{name}: {self.measure} by cause",
-                    head,
-                    [[cause, *(f"{e:g}" for e in errors)] for cause, errors in rows],
-                )
-            )
+            said = [[cause, *(f"{e:g}" for e in errors)] for cause, errors in rows]
+            tables.append(table(f"{name}: {self.measure} by cause", head, said))
         return "".join(tables)
-
-    def _all_store(self, step: int) -> bool:
-        return all(step in curve["steps"] for curve in self.curves.values())
 
     def __repr__(self) -> str:
         return f"ConversionExplorer({', '.join(self.curves)}; steps={self.steps})"

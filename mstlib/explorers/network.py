@@ -15,7 +15,7 @@ from mstlib.checkpoints import manifest
 from mstlib.convert import SpikingNetwork
 from mstlib.explorers import page
 from mstlib.explorers.answers import Watched, picture, record, watch
-from mstlib.explorers.base import STATIC, Explorer, Name, Number, module, table
+from mstlib.explorers.base import STATIC, Explorer, Name, Number, module, require, table
 from mstlib.masking import Masking
 from mstlib.models.sites import layer_names
 from mstlib.simulate import Run
@@ -156,14 +156,10 @@ class NetworkExplorer(Explorer):
     @traitlets.validate("drawing")
     def _check_drawing(self, proposal: dict) -> str:
         text = proposal["value"]
-        if text and (len(text) != 64 or set(text) - set(page.INKS)):
-            raise traitlets.TraitError(
-                f"drawing must be '' or 64 characters of {page.INKS!r}, not {text!r}"
-            )
-        if text and not self.networks[self.network]["drawable"]:
-            raise traitlets.TraitError(
-                f"drawing must be '': {self.network!r} reads no digits that stand alone"
-            )
+        inks = not text or (len(text) == 64 and set(text) <= set(page.INKS))
+        require(inks, f"drawing must be '' or 64 characters of {page.INKS!r}, not {text!r}")
+        read = not text or self.networks[self.network]["drawable"]
+        require(read, f"drawing must be '': {self.network!r} reads no digits that stand alone")
         return text
 
     @traitlets.observe("network")
@@ -249,10 +245,8 @@ def offered(name: str, path: Any = CURVES) -> dict[str, object]:
 
 
 def _depths(name: str) -> tuple[int, ...]:
-    if name not in page.transformers():
-        raise traitlets.TraitError(
-            f"names must be networks that run in a page ({page.transformers()}), not {name!r}"
-        )
+    able = page.transformers()
+    require(name in able, f"names must be networks that run in a page ({able}), not {name!r}")
     return tuple(manifest()[name]["config"]["depths"])
 
 

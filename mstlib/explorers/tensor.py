@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import traitlets
+from mstlib.explorers.base import require
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 LEVELS = 60  # shades of a table; those of one with negative numbers stand for −30 to 30 thirtieths
@@ -32,22 +32,19 @@ def compact(where: str, tensor: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         traitlets.TraitError: it is not as above; the message says why.
     """
-    if not isinstance(tensor, Mapping):
-        raise traitlets.TraitError(f"{where} must be a mapping, not {tensor!r}")
+    require(isinstance(tensor, Mapping), f"{where} must be a mapping, not {tensor!r}")
     keys = tensor.keys() - _OPTIONAL
     if keys == _STORED:
         return dict(tensor)
-    if keys != _GIVEN:
-        raise traitlets.TraitError(f"{where} must have {sorted(_GIVEN)}, not {sorted(keys)}")
+    require(keys == _GIVEN, f"{where} must have {sorted(_GIVEN)}, not {sorted(keys)}")
     table = [[float(v) for v in row] for row in tensor["values"]]
     numbers = [v for row in table for v in row]
     width = len(table[0]) if table else 0
-    if not numbers or any(len(row) != width for row in table):
-        raise traitlets.TraitError(f"{where} must have rows of equal length, one or more")
-    if not all(map(math.isfinite, numbers)):
-        raise traitlets.TraitError(f"{where} must hold finite numbers")
-    if width % tensor.get("groups", 1):
-        raise traitlets.TraitError(f"{where}: {width} columns are not {tensor['groups']} groups")
+    even = numbers and all(len(row) == width for row in table)
+    require(even, f"{where} must have rows of equal length, one or more")
+    require(all(map(math.isfinite, numbers)), f"{where} must hold finite numbers")
+    groups = tensor.get("groups", 1)
+    require(width % groups == 0, f"{where}: {width} columns are not {groups} groups")
     high = max(map(abs, numbers))
     low = -high if min(numbers) < 0 else 0.0
     zero, span = (LEVELS // 2, LEVELS // 2) if low else (0, LEVELS)
