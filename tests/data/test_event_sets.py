@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from event_cases import some_events
+from event_cases import as_events, some_events
 from event_sets import NUMBERS, build, stem
 
 from mstlib import data
