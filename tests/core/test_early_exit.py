@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny import pictures, tiny
 
 import mstlib
-from mstlib import Confidence, Masking, data
+from mstlib import Confidence, Masking
 from mstlib.early_exit import choose, lead
 
 SNN = mstlib.convert(tiny().double())
@@ -118,23 +118,3 @@ def test_bad_rules_are_refused():
         choose(WHOLE.logits, torch.zeros(9, dtype=torch.long), lost=2)
     with pytest.raises(ValueError, match=r"labels must be \(9,\), not \(8,\)"):
         choose(WHOLE.logits, torch.zeros(8, dtype=torch.long))
-
-
-@pytest.mark.parametrize(
-    ("model", "name", "n"),
-    [
-        ("mst-digits", "digits", None),
-        ("mst-scenes", "scenes", 500),
-        ("mst-cued-digits", "cued-digits", 500),
-    ],
-)
-def test_shipped_networks_need_a_third_of_the_steps(model, name, n):
-    """Chosen on training images, held to it on test images: 3 times fewer steps, 0.3 point."""
-    snn = mstlib.convert(mstlib.load(model))
-    images, labels = data.load(name, "train", n)
-    rule = choose(mstlib.simulate(snn, images, 64).logits, labels)
-    images, labels = data.load(name, "test", n)
-    whole = mstlib.simulate(snn, images, 64)
-    run = mstlib.simulate(snn, images, 64, until=rule)
-    assert run.image_steps * 3 <= whole.image_steps
-    assert float(run.accuracy(labels)[-1]) >= float(whole.accuracy(labels)[-1]) - 0.003

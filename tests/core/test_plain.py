@@ -88,14 +88,14 @@ def test_the_networks_compared_are_alive():
 def test_32_bit_numbers_change_next_to_nothing(name, masking):
     """Rounding moves a spike here and there, and turns an answer only where two classes tie.
 
-    A step of 500 images has 500 answers; all steps together are enough to see 0.2 points.
+    A step of 250 images has 250 answers; all steps together are enough to see 0.2 points.
     """
     if name == "pure":
-        ann, images = tiny(attention="pure"), pictures(500)
+        ann, images = tiny(attention="pure"), pictures(250)
         labels = ann(images).argmax(-1)
     else:
         ann = mstlib.load(name)
-        images, labels = mstlib.data.load(name.removeprefix("mst-"), "test", 500)
+        images, labels = mstlib.data.load(name.removeprefix("mst-"), "test", 250)
     run = mstlib.simulate(mstlib.convert(ann), images, 8, masking)
     plain = plain_loop(ann, images, 8, masking)
     accuracy = plain.accuracy(labels)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from desk import answer, ask
+from machine import overbooked
 from places import ROOT
 
 from mstlib.data import digits
@@ -75,7 +76,7 @@ def strokes(inks: np.ndarray) -> list[tuple[tuple[float, float], tuple[float, fl
 
 def test_drawn_digits_are_classified_as_pytorch_does(desk):
     inks, labels = digits.originals("test")
-    chosen = [int(np.flatnonzero(labels == digit)[k]) for digit in range(10) for k in (0, 1)]
+    chosen = [int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]
 
     seen = []
     with desk.live(NetworkExplorer(ratio=0)) as page:
@@ -105,8 +106,8 @@ def test_drawn_digits_are_classified_as_pytorch_does(desk):
         prediction = int(np.mean(logits, 0).argmax())
         assert prediction == int(explorer.run.predictions()[0])
         right += prediction == labels[index]
-    print(f"{right} of 20 drawn digits are recognised")
-    assert right >= 15
+    print(f"{right} of 10 drawn digits are recognised")
+    assert right >= 8
 
 
 # ---- speed ----
@@ -118,7 +119,7 @@ _TIMES = """async (ratios) => {
     const network = mstExplorers.engine.network(mstExplorers.models["mst-digits"]);
     const { pixels } = mstExplorers.runner.picture("digits", 0);
     const rows = ratios.map((ratio) => ({ ratio, times: [] }));
-    for (let k = 0; k < 40; k++) {
+    for (let k = 0; k < 15; k++) {
         for (const row of rows) {
             const began = performance.now();
             const masking = { attention: row.ratio, mlp: row.ratio };
@@ -177,7 +178,7 @@ def test_sliders_repaint_at_once(desk):
         times = page.evaluate(_MOVE)
     print({name: f"{each[0]:.0f} to {each[-1]:.0f} ms" for name, each in times.items()})
     assert {"ratio", "mlp_ratio", "steps", "seed", "picture", "time"} <= set(times)
-    assert max(each[len(each) // 2] for each in times.values()) <= 100  # medians
+    assert max(each[len(each) // 2] for each in times.values()) <= 100 * overbooked()  # medians
 
 
 def test_dragging_ends_with_the_last_answer_and_does_not_fall_behind(desk):

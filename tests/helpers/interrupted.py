@@ -1,16 +1,9 @@
-"""Train, and be killed: the program behind `test_scale_survives`. Prints what it saw as JSON.
+"""Train, and be killed: each attempt is a forked child, which costs no more than its training."""
 
-It imports everything once and forks a child for each attempt, so that an attempt costs no more than
-its training.
-"""
-
-import gc
-import json
 import os
 import random
 import shutil
 import signal
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -84,14 +77,13 @@ def rows(folder):
     return [{k: v for k, v in row.items() if k != "seconds"} for part in kept for row in part]
 
 
-def main(root, kills, seed):
-    torch.set_num_threads(1)
+def interrupted(root, kills, seed):
+    """Train until killed so many times, at random moments; return what was seen."""
     standins.write("cifar10", root, train=64, test=32)
     chance = random.Random(seed)
     whole = root / "whole"
     whole.mkdir()
     job(whole)  # here, so that all is imported and compiled
-    gc.freeze()  # what there is now need not be looked through in every child
     began = time.monotonic()
     again = root / "again"
     again.mkdir()
@@ -128,9 +120,4 @@ def main(root, kills, seed):
         report["same_rows"] &= rows(folder) == wanted_rows
         report["trainings"] += 1
         shutil.rmtree(folder)
-    report |= {"kills": seen, "seconds": time.monotonic() - began}
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    return report | {"kills": seen}

@@ -1,17 +1,11 @@
-"""One training in one process and in two: the program behind `test_scale_processes`.
+"""One training in one process and in two, forked from this one, which meet over gloo."""
 
-It forks the two, which meet over gloo, and prints the largest differences as JSON.
-"""
-
-import json
 import os
 import socket
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
 from interrupted import RECIPE, child
 
 from mstlib.data import standins
@@ -72,6 +66,8 @@ def in_two(folder, work, *arguments):
     def process(rank):
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
         os.environ.update(meeting, RANK=str(rank), LOCAL_RANK=str(rank))
+        # If this process has trained before, Accelerate knows itself to be alone.
+        AcceleratorState._reset_state(reset_partial_state=True)
         work(folder, *arguments)
 
     pids = [child(process, rank) for rank in (0, 1)]
@@ -100,10 +96,8 @@ def compare(one, two):
     return found
 
 
-def main(root):
-    import mstlib.scale.fit  # noqa: F401 - once, for all children
-
-    torch.set_num_threads(1)
+def side_by_side(root):
+    """Train either way; return the largest differences, and how the two end if one is broken."""
     standins.write("cifar10", root, train=64, test=32)
     report = {}
     # One update of size 1 is the gradient itself.
@@ -117,11 +111,4 @@ def main(root):
         assert os.waitpid(child(job, one, kind, changes), 0)[1] == 0
         assert in_two(two, job, kind, changes) == [0, 0]
         report[name] = compare(one, two)
-    began = time.monotonic()
-    report["broken"] = in_two(root / "broken", broken)
-    report["seconds"] = time.monotonic() - began
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return report | {"broken": in_two(root / "broken", broken)}

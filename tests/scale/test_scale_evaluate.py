@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from dataclasses import asdict, replace
-from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
@@ -107,7 +107,20 @@ def test_it_counts_what_a_simulation_counts(small, whole):
     assert whole.images == tally.images
 
 
-def test_two_processes_count_exactly_what_one_counts(small, whole):
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes start as copies of this one; what they are told is packed all the same."""
+
+    def spawn(function, arguments, processes, join):
+        function, arguments = ForkingPickler.loads(ForkingPickler.dumps((function, arguments)))
+        start = torch.multiprocessing.start_processes
+        return start(function, arguments, processes, join, start_method="fork")
+
+    monkeypatch.setattr("torch.multiprocessing.spawn", spawn)
+
+
+@forks
+def test_two_processes_count_exactly_what_one_counts(small, whole, forked):
     assert evaluate(small, TASK, processes=2) == whole
 
 
@@ -125,9 +138,7 @@ def test_the_processes_of_a_launch_count_exactly_what_one_counts(small, tmp_path
 
 
 @forks
-def test_more_processes_than_blocks(small, monkeypatch):
-    start = torch.multiprocessing.start_processes
-    monkeypatch.setattr("torch.multiprocessing.spawn", partial(start, start_method="fork"))
+def test_more_processes_than_blocks(small, forked):
     few = replace(TASK, images=5)
     assert evaluate(small, few, processes=3) == evaluate(small, few)
 

@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -15,8 +14,9 @@ import warnings
 import pytest
 import torch
 from failing import hooks_left
-from interrupted import child
+from interrupted import child, interrupted
 from places import HELPERS
+from side_by_side import side_by_side
 from tiny import tiny
 from torch import nn
 
@@ -38,7 +38,7 @@ from mstlib.train import Wake, positive_thresholds
 
 pytestmark = pytest.mark.filterwarnings("ignore::mstlib.data.standins.StandInWarning")
 RECIPE = HELPERS / "small.toml"
-KILLS = 20
+KILLS = 8
 # Any recipe on a network and in batches that take no time.
 THIN = ["batch.images=4", "batch.workers=0", "qcfs.images=4", "keep.watched=4", "events.side=32"]
 THIN += ["model.image_size=32", "model.width=12", "model.depths=[1, 1]", "model.heads=[3, 3]"]
@@ -55,19 +55,6 @@ def quick():
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def _program(name, *arguments):
-    """Run a program of this folder on one thread; return what it printed, and its complaints."""
-    done = subprocess.run(
-        [sys.executable, HELPERS / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +74,17 @@ def teacher(root, tmp_path_factory):
 
 def test_a_training_survives_being_killed(tmp_path):
     """Train and distil, killed at random moments; half of the kills wait for a state's writing."""
-    seen, _ = _program("interrupted.py", tmp_path, KILLS, 0)
+    seen = interrupted(tmp_path, KILLS, 0)
     assert seen["kills"]["writing"] + seen["kills"]["elsewhere"] >= KILLS
-    assert seen["kills"]["writing"] >= 3
-    assert len({tuple(moment or ()) for moment in seen["moments"]}) >= 5
+    assert seen["kills"]["writing"] >= 2
+    assert len({tuple(moment or ()) for moment in seen["moments"]}) >= 3
     assert seen["unreadable"] == 0
     assert seen["equal"], "the weights are not those of the undisturbed training, bit for bit"
     assert seen["same_rows"], "the metrics have rows twice, or lack some"
 
 
-def test_two_processes_do_what_one_does(tmp_path):
-    seen, said = _program("side_by_side.py", tmp_path)
+def test_two_processes_do_what_one_does(tmp_path, capfd):
+    seen, said = side_by_side(tmp_path), capfd.readouterr().err
     for what, gap in seen["one update"].items():  # in single precision
         assert gap < 1e-5, what
     for what, gap in seen["training"].items():  # in double: masks, QCFS and all

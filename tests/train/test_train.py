@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
-from places import HELPERS, ROOT
+from interrupted import child, ended
 from small import SMALL, same
 from tiny import SHAPE, perceptron, pictures, tiny
 
@@ -148,30 +146,16 @@ def test_a_resumed_training_does_not_start_over(tmp_path):
 
 
 def test_a_training_that_was_killed_ends_at_the_same_weights(tmp_path):
-    script = textwrap.dedent(
-        """
-        import sys
-        from pathlib import Path
-        sys.path.insert(0, sys.argv[2])
-        from small import SMALL
-        from dataclasses import replace
-        from mstlib.train import train
-        train(replace(SMALL, qcfs_epochs=10_000), seed=1, state=Path(sys.argv[1]))
-        """
-    )
-    state = tmp_path / "state"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, state, HELPERS],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    while not (tmp_path / "state.QCFS.pt").exists() and process.poll() is None:
+    recipe = replace(SMALL, qcfs_epochs=10_000)
+    pid = child(partial(train, recipe, seed=1, state=tmp_path / "state"))
+    while not (tmp_path / "state.QCFS.pt").exists():
+        assert ended(pid) == (False, 0)
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     kept = torch.load(tmp_path / "state.QCFS.pt", weights_only=True)
     epochs = len(kept["losses"])
     assert epochs >= 1
-    recipe = replace(SMALL, qcfs_epochs=10_000)
     seen, real = [], teach.batches_of
 
     class Enough(Exception):
