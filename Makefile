@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks weights bench lock lint serve clean
+.PHONY: help book quick test lab notebooks weights bench lock lint serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,9 @@ $(MODELS): mstlib/weights/manifest.json mstlib/explorers/page.py mstlib/convert.
 book: $(READY) $(MODELS) ## build the book from the stored outputs, and print the page to open
 	$(BIN)/jupyter-book build . --all -W -n --keep-going -q
 	@echo "The book is ready. Open file://$(PAGE)"
+
+quick: $(READY) ## check style, and the ideas, networks, data and measures: no browser, no notebook
+	$(BIN)/python tools/check.py quick
 
 test: $(READY) $(MODELS) ## check style, book, library and every notebook; sum up at the end
 	$(BIN)/python tools/check.py

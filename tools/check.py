@@ -1,4 +1,10 @@
-"""Run every check of the project, all of them even if one fails, and sum up at the end."""
+"""Run every check of the project, all of them even if one fails, and sum up at the end.
+
+Usage: python tools/check.py [quick]
+
+`quick` runs what takes no browser and no notebook: style, and the tests of the ideas, the networks,
+the data, training, measures, studies and checkers.
+"""
 
 import subprocess
 import sys
@@ -7,10 +13,11 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope"]
+STYLE = {"style": [BIN / "ruff", "check"], "format": [BIN / "ruff", "format", "--check"]}
+ROOMS = ("core", "models", "data", "train", "analysis", "studies", "chapters/test_exercises.py")
+QUICK = STYLE | {"tests": [*PYTEST, "-m", "not slow", *(f"tests/{room}" for room in ROOMS)]}
 # The book comes before the tests, because some of them open it in a browser.
-CHECKS = {
-    "style": [BIN / "ruff", "check"],
-    "format": [BIN / "ruff", "format", "--check"],
+CHECKS = STYLE | {
     "javascript": [sys.executable, "tools/javascript.py"],
     "book": [BIN / "jupyter-book", "build", ".", "--all", "-W", "-n", "--keep-going", "-q"],
     "tests": [*PYTEST, "tests"],
@@ -38,10 +45,10 @@ def run(command: list[str | Path]) -> tuple[int, list[str]]:
     return process.returncode, lines
 
 
-def main() -> int:
-    """Run all checks; 0 only if all pass."""
+def main(checks: dict[str, list[str | Path]]) -> int:
+    """Run some checks; 0 only if all pass."""
     summary, skipped, failed = [], [], False
-    for name, command in CHECKS.items():
+    for name, command in checks.items():
         print(f"\n== {name} ==", flush=True)
         start = time.monotonic()
         status, lines = run(command)
@@ -57,4 +64,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    if sys.argv[1:] not in ([], ["quick"]):
+        raise SystemExit(__doc__)
+    raise SystemExit(main(QUICK if sys.argv[1:] else CHECKS))
