@@ -111,15 +111,10 @@ def measure(
     x, y = data.load(name, "test", images)
     seeds = range(runs if ratio > 0 else 1)
     row, snn, every = under_masks(model, Masking(conv=ratio), seeds, x, y, STEPS)
-    return (
-        {"images": len(y)}
-        | row
-        | {
-            "emitted": _mean([emitted(run) for run in every]),
-            "delivered": _mean([delivered(snn, run) for run in every]),
-            "power": round(sum(run.power() for run in every) / len(every)),
-        }
-    )
+    row["emitted"] = _mean([emitted(run) for run in every])
+    row["delivered"] = _mean([delivered(snn, run) for run in every])
+    row["power"] = round(sum(run.power() for run in every) / len(every))
+    return {"images": len(y)} | row
 
 
 def emitted(run: Run) -> dict[str, float]:
@@ -161,6 +156,5 @@ def _trained(progress: bool, case: Case) -> Row:
     began = time.monotonic()
     model = student(case, progress)
     minutes = round((time.monotonic() - began) / 60, 1)
-    runs = RUNS if case.tuned else RUNS_UNTUNED
-    name = RECIPES[case.network].data
+    name, runs = RECIPES[case.network].data, RUNS if case.tuned else RUNS_UNTUNED
     return {"minutes": minutes} | measure(model, name, case.ratio, runs=runs)

@@ -17,7 +17,7 @@ with more rounds in the same steps, or went with slower ones.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -101,15 +101,10 @@ def shows() -> list[Show]:
             found += [Show(name, way, SHORTER, rounds=rounds) for rounds in ROUNDS]
         # As many steps, and at each another frame: the recording cut as finely as can be.
         found += [Show(name, "streamed", t, frames=t) for t in STEPS if t != FRAMES]
-        found += [
-            Show(name, way, SHORTER, shuffled=True) for way in ("stacked", "in turn", "streamed")
-        ]
-    masks = [{kind: ratio} for kind in ("attention", "mlp") for ratio in RATIOS]
-    return found + [
-        Show("events-motion", "stacked", SHORTER, seed=seed, **mask)
-        for mask in masks
-        for seed in SEEDS
-    ]
+        found += [Show(name, way, SHORTER, shuffled=True) for way in WAYS if way != "summed"]
+    masked = partial(Show, "events-motion", "stacked", SHORTER)
+    kinds = ("attention", "mlp")
+    return found + [masked(seed=s, **{k: p}) for k in kinds for p in RATIOS for s in SEEDS]
 
 
 def results() -> list[Row]:
@@ -179,10 +174,8 @@ def opposites(logits: Tensor, labels: Tensor) -> float:
 
 def run(progress: bool = False) -> None:
     """Measure everything that has no stored result of the same network yet."""
-    known = manifest()
-    TABLE.fill(
-        shows(), lambda s: asdict(s) | {"sha256": known[s.model]["sha256"]}, measure, progress
-    )
+    hashes = {name: entry["sha256"] for name, entry in manifest().items()}
+    TABLE.fill(shows(), lambda s: asdict(s) | {"sha256": hashes[s.model]}, measure, progress)
 
 
 @lru_cache(maxsize=4)

@@ -79,16 +79,8 @@ def cases(teacher: str) -> list[Case]:
     # included; and from one seed, ways to keep what the attention says.
     strong, careful = Masking(attention=0.75), Masking(attention=(0.9, 0.9, 0.5, 0.5))
     longer = {"epochs": 8}
-    story = [
-        Case(masking, seed=seed, options=options)
-        for seed in (0, 1, 2)
-        for masking, options in (
-            (strong, longer),
-            (Masking(), longer | without),
-            (Masking(), longer),
-            (careful, {}),
-        )
-    ]
+    told = [(strong, longer), (Masking(), longer | without), (Masking(), longer), (careful, {})]
+    story = [Case(m, seed=seed, options=o) for seed in (0, 1, 2) for m, o in told]
     ways = [
         Case(Masking(), options=without),
         Case(strong, options=longer | {"content": 1.0}),
@@ -201,7 +193,7 @@ def by_kind(run: Run, counts: dict[str, int]) -> dict[str, float]:
         run: Where they come from.
         counts: ``{layer: spikes}``, emitted or delivered.
     """
-    sums = dict.fromkeys(("q", "k", "v", "a", "mlp", "other"), 0)
+    sums = dict.fromkeys((*_KINDS.values(), "other"), 0)
     for name, spikes in counts.items():
         sums[_KINDS.get(name.split(".")[-1], "other")] += spikes
     return {kind: round(spikes / run.image_steps, 3) for kind, spikes in sums.items()}
@@ -243,9 +235,8 @@ def run(progress: bool = False) -> None:
     for teacher in TEACHERS:
         key = partial(_key, teacher)
         TABLES[teacher].fill(cases(teacher), key, partial(_trained, teacher, progress), progress)
-    known = manifest()
     names = ("mst-digits", *(n for n in STUDENTS if n.startswith("mst-digits")))
-    hashes = {name: known[name]["sha256"] for name in names}
+    hashes = {name: entry["sha256"] for name, entry in manifest().items()}
     WHOLE.fill(names, lambda n: {"name": n, "sha256": hashes[n]}, _on_all_digits, progress)
 
 
