@@ -10,7 +10,7 @@ Refuted: a curve, by a page that gives other answers for the same seed and image
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 
 from mstlib import Masking, data, simulate
 from mstlib.checkpoints import data_set, manifest
@@ -47,10 +47,10 @@ def measure(row: Row) -> Row:
     snn = page.network(row["network"])
 
     def accuracies(silenced: str | None) -> list[float]:
-        with lesion(snn, silenced), warnings.catch_warnings():
-            # Some were trained with one ratio: what they do at the others is the question here.
-            warnings.filterwarnings("ignore", "this network was trained")
-            runs = [simulate(snn, images, row["steps"], masking, seed) for seed in seeds]
+        # Some were trained with one ratio: what they do at the others is the question here.
+        once = partial(simulate, snn, images, row["steps"], masking, as_trained=False)
+        with lesion(snn, silenced):
+            runs = [once(seed=seed) for seed in seeds]
         return [round(float(run.accuracy(labels)[-1]), 4) for run in runs]
 
     scores = accuracies("scores") if row["place"] == "attention" else None

@@ -28,6 +28,7 @@ from mstlib.checkpoints import load_shipped, manifest, save_shipped
 from mstlib.convert import SpikingNetwork, convert
 from mstlib.masking import Masking, set_masking
 from mstlib.models.lesions import lesion
+from mstlib.models.sites import layer_before, site_of
 from mstlib.simulate import Run, simulate
 from mstlib.studies import records
 from mstlib.studies.records import FOLDER, Row, Table, kept
@@ -137,10 +138,13 @@ def measure(model: nn.Module, name: str, masking: Masking, lasting: str | None =
     row, snn, every = under_masks(model, masking, range(RUNS), x, y, STEPS, lasting)
     for kind in ("branch", "scores"):
         with lesion(snn, kind):
-            row[kind] = round(float(simulate(snn, x, max(STEPS), masking).accuracy(y)[-1]), 4)
-    row["emitted"] = by_kind(every[0], every[0].spike_counts)
-    row["delivered"] = by_kind(every[0], every[0].spike_counts | _arrived(every[0]))
-    row["power"] = every[0].power()
+            cut = simulate(snn, x, max(STEPS), masking, as_trained=False)
+        row[kind] = round(float(cut.accuracy(y)[-1]), 4)
+    first = every[0]
+    passed = {layer_before(mask): spikes for mask, spikes in first.delivered.items()}
+    row["emitted"] = by_kind(first, first.spike_counts)
+    row["delivered"] = by_kind(first, first.spike_counts | passed)
+    row["power"] = first.power()
     return row
 
 
@@ -174,16 +178,12 @@ def under_masks(
             qcfs.append(round(accuracy(model, x, y), 4))
     set_masking(model, None)
     snn = convert(model)
-    snn.trained_masking = None  # measured as the case says, whatever it was trained with
+    once = partial(simulate, snn, x, max(steps), masking, as_trained=False)
     with lesion(snn, lasting):
-        every = [simulate(snn, x, max(steps), masking, seed) for seed in seeds]
+        every = [once(seed=seed) for seed in seeds]
     after = [run.accuracy(y) for run in every]
     times = {str(t): [round(float(a[t - 1]), 4) for a in after] for t in steps}
     return {"qcfs": qcfs, "snn": times}, snn, every
-
-
-_KINDS = {"q_if": "q", "k_if": "k", "v_if": "v", "attn_if": "a"}
-_KINDS |= {"shortcut2_if": "mlp", "fc1_if": "mlp"}
 
 
 def by_kind(run: Run, counts: dict[str, int]) -> dict[str, float]:
@@ -193,28 +193,10 @@ def by_kind(run: Run, counts: dict[str, int]) -> dict[str, float]:
         run: Where they come from.
         counts: ``{layer: spikes}``, emitted or delivered.
     """
-    sums = dict.fromkeys((*_KINDS.values(), "other"), 0)
+    sums = dict.fromkeys(("q", "k", "v", "a", "mlp", "other"), 0)
     for name, spikes in counts.items():
-        sums[_KINDS.get(name.split(".")[-1], "other")] += spikes
+        sums[site_of(name).sends] += spikes
     return {kind: round(spikes / run.image_steps, 3) for kind, spikes in sums.items()}
-
-
-_FEEDS = {
-    "attn.q_mask": "attn.q_if",
-    "attn.k_mask": "attn.k_if",
-    "attn.attn_mask": "attn.attn_if",
-    "mlp.in_mask": "shortcut2_if",
-    "mlp.hidden_mask": "mlp.fc1_if",
-}
-
-
-def _arrived(run: Run) -> dict[str, int]:
-    """Return the spikes that passed a mask, by the layer that emitted them."""
-    passed = {}
-    for mask, spikes in run.delivered.items():
-        place = next(place for place in _FEEDS if mask.endswith(place))
-        passed[mask.removesuffix(place) + _FEEDS[place]] = spikes
-    return passed
 
 
 def whole_test() -> list[Row]:

@@ -16,7 +16,6 @@ them. Where they are not at hand, their stored rows stay as they are.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,8 +75,7 @@ def measure(row: Row) -> Row:
     ann = mstlib.load(row["weights"]) if shipped else student(Case(row["network"], row["ratio"]))
     snn = mstlib.convert(ann)
     masking = Masking(**{row["kind"]: row["ratio"]})
-    with lesion(snn, row["lesion"]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a control is run without masks on purpose
+    with lesion(snn, row["lesion"]):
         result = trace(snn, x, STEPS, masking)
     right = float(result.run.accuracy(labels)[-1])
     return {"accuracy": right, "totals": asdict(result.totals())}
