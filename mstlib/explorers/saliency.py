@@ -70,8 +70,8 @@ class SaliencyExplorer(Explorer):
                 "there must be an image, a network, and times that increase from 1 or more; got "
                 f"{len(scenes)} images, {len(maps)} networks and times {times}"
             )
-        networks, layers = list(maps), list(cam)
-        checked = {}
+        layers = list(cam)
+        checked, answers = {}, {}
         for name, its in maps.items():
             if list(its) != layers or name not in right:
                 raise traitlets.TraitError(
@@ -79,27 +79,20 @@ class SaliencyExplorer(Explorer):
                 )
             checked[name] = {
                 layer: [
-                    [_whole(f"{name}, {layer}", m) for m in _long(f"{name}, {layer}", one, times)]
+                    _wholes(f"{name}, {layer}", one, times)
                     for one in _long(f"{name}, {layer}", its[layer], scenes)
                 ]
                 for layer in layers
             }
+            each = _long(name, right[name], scenes)
+            answers[name] = [[bool(v) for v in _long(name, one, times)] for one in each]
         super().__init__(
             scenes=scenes,
             maps=checked,
-            cam={
-                k: [_whole(f"Score-CAM, {k}", m) for m in _long(f"Score-CAM, {k}", v, scenes)]
-                for k, v in cam.items()
-            },
-            right={
-                name: [
-                    [bool(v) for v in _long(name, one, times)]
-                    for one in _long(name, right[name], scenes)
-                ]
-                for name in networks
-            },
+            cam={k: _wholes(f"Score-CAM, {k}", v, scenes) for k, v in cam.items()},
+            right=answers,
             times=times,
-            network=networks[0] if network is None else network,
+            network=next(iter(maps)) if network is None else network,
             layer=layers[0] if layer is None else layer,
             image=image,
             time=time,
@@ -177,6 +170,10 @@ def _long(what: str, values: Sequence, wanted: Sequence) -> Sequence:
     if len(values) != len(wanted):
         raise traitlets.TraitError(f"{what}: {len(values)} entries where {len(wanted)} are needed")
     return values
+
+
+def _wholes(what: str, maps: Sequence, wanted: Sequence) -> list[list[int]]:
+    return [_whole(what, places) for places in _long(what, maps, wanted)]
 
 
 def _whole(what: str, places: Sequence[float]) -> list[int]:

@@ -18,11 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import mstlib
+from mstlib import data
 from mstlib.analysis.operations import trace
+from mstlib.checkpoints import available, load_shipped
+from mstlib.convert import convert
 from mstlib.masking import Masking
 from mstlib.models.layers import Product
 from mstlib.models.watching import watching
+from mstlib.simulate import simulate
 from mstlib.studies.records import FOLDER, Row, versions, write
 
 NETWORKS = (
@@ -41,12 +44,12 @@ def spikes_of(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def compare(name: str, data: str, masking: Masking | None) -> Row:
+def compare(name: str, source: str, masking: Masking | None) -> Row:
     """Count one network with both counters."""
     from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
 
-    images, _ = mstlib.data.load(data, split="test", n=IMAGES)
-    snn = mstlib.convert(mstlib.load(name).double())
+    images, _ = data.load(source, split="test", n=IMAGES)
+    snn = convert(load_shipped(name).double())
     theirs: dict[str, int] = {}
 
     def again(layer: str) -> object:
@@ -67,9 +70,9 @@ def compare(name: str, data: str, masking: Masking | None) -> Row:
         ours = trace(snn, images, STEPS, masking)
     as_it_is, dense = SynOpCounter(), FlopCounterMode(display=False)
     with DispatchCounterMode([as_it_is]):
-        mstlib.simulate(snn, images, STEPS, masking)
+        simulate(snn, images, STEPS, masking)
     with dense:
-        mstlib.load(name).double()(images.double())
+        load_shipped(name).double()(images.double())
     counted = [c for c in ours.layers if c.dense]
     return {
         "network": name,
@@ -91,7 +94,7 @@ def run(progress: bool = False) -> None:
         "counters": versions("spikingjelly", "torch", install='pip install "mstlib[interop]"'),
         "images": IMAGES,
         "steps": STEPS,
-        "networks": [compare(*these) for these in NETWORKS if these[0] in mstlib.available()],
+        "networks": [compare(*these) for these in NETWORKS if these[0] in available()],
     }
     write(FOLDER / "counters.json", report)
     for network in report["networks"] if progress else ():

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from mstlib import Masking, data, simulate
+from mstlib import data
 from mstlib.checkpoints import data_set, manifest
 from mstlib.explorers import page
 from mstlib.explorers.network import CURVES
+from mstlib.masking import Masking
 from mstlib.models.lesions import lesion
+from mstlib.simulate import simulate
 from mstlib.studies.records import Row, Table, find
 
 RATIOS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-import mstlib
+from mstlib._version import __version__
 from mstlib.scale.cost import processor
 
 PACKAGES = ("torch", "numba", "spikingjelly")
@@ -20,7 +20,7 @@ def describe() -> dict[str, object]:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
         system = f"{platform.system()} {platform.release()}"
-    versions = {"mstlib": mstlib.__version__}
+    versions = {"mstlib": __version__}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)

@@ -16,10 +16,11 @@ from datetime import date
 import torch
 from torch import Tensor, nn
 
-import mstlib
+from mstlib import data
 from mstlib.analysis.counting import fan_out
 from mstlib.analysis.operations import LayerCount, Trace, trace
-from mstlib.convert import SpikingNetwork
+from mstlib.checkpoints import load_shipped
+from mstlib.convert import SpikingNetwork, convert
 from mstlib.interop.neurobench import measure
 from mstlib.models.watching import watching
 from mstlib.neurons import IFNeuron
@@ -167,14 +168,14 @@ def rows(mine: Row, theirs: Row) -> list[Row]:
     ]
 
 
-def compare(name: str, data: str) -> Row:
+def compare(name: str, source: str) -> Row:
     """Measure one shipped network on the first test images of its data."""
-    images, labels = mstlib.data.load(data, split="test", n=IMAGES)
-    snn = mstlib.convert(mstlib.load(name).double())
+    images, labels = data.load(source, split="test", n=IMAGES)
+    snn = convert(load_shipped(name).double())
     mine, found = ours(snn, images, labels, STEPS), measure(snn, images, labels, STEPS)
     return {
         "network": name,
-        "data": data,
+        "data": source,
         "ours": mine,
         "theirs": found.metrics,
         "rows": rows(mine, found.metrics),

@@ -19,9 +19,10 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-import mstlib
+from mstlib import data
 from mstlib.analysis.operations import trace
-from mstlib.checkpoints import manifest
+from mstlib.checkpoints import load_shipped, manifest
+from mstlib.convert import convert
 from mstlib.masking import Masking
 from mstlib.models.lesions import lesion
 from mstlib.studies.convnets import Case, student
@@ -45,9 +46,9 @@ RATIOS = (0.0, 0.5, 0.75)
 def wanted() -> list[Row]:
     """List the rows: network, where it is masked, ratio, which weights are run, and a lesion."""
     rows = []
-    for network, data, kind in NETWORKS:
+    for network, source, kind in NETWORKS:
         for ratio in RATIOS:
-            about = {"network": network, "data": data, "kind": kind, "ratio": ratio}
+            about = {"network": network, "data": source, "kind": kind, "ratio": ratio}
             control = f"{network}-conv-0" if kind == "conv" else f"{network}-control"
             for name in (network, f"{network}-{kind}-{round(100 * ratio)}" if ratio else control):
                 cut = kind == "attention" and (name != network or not ratio)
@@ -70,13 +71,13 @@ def _kept(row: Row) -> Path:
 
 def measure(row: Row) -> Row:
     """Simulate one row: its accuracy, and the totals of its trace."""
-    x, labels = mstlib.data.load(row["data"], split="test", n=IMAGES)
+    x, labels = data.load(row["data"], split="test", n=IMAGES)
     shipped = row["weights"] in manifest()
-    ann = mstlib.load(row["weights"]) if shipped else student(Case(row["network"], row["ratio"]))
-    snn = mstlib.convert(ann)
+    ann = load_shipped(row["weights"]) if shipped else student(Case(row["network"], row["ratio"]))
+    snn = convert(ann)
     masking = Masking(**{row["kind"]: row["ratio"]})
-    with lesion(snn, row["lesion"]):
-        result = trace(snn, x, STEPS, masking)
+    with lesion(snn, row["lesion"]):  # a control is run without masks on purpose
+        result = trace(snn, x, STEPS, masking, as_trained=False)
     right = float(result.run.accuracy(labels)[-1])
     return {"accuracy": right, "totals": asdict(result.totals())}
 
