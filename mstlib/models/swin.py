@@ -435,6 +435,16 @@ class MaskedSpikingTransformer(nn.Module):
         return [block for stage in self.layers for block in stage.blocks]
 
 
+SWIN_TINY = {  # of Liu and others (2021)
+    "image_size": 224,
+    "width": 96,
+    "depths": (2, 2, 6, 2),
+    "heads": (3, 6, 12, 24),
+    "window": 7,
+    "mlp_ratio": 4.0,
+}
+
+
 def swin_tiny(
     classes: int = 10, mlp_norm: bool = False, **changes: object
 ) -> MaskedSpikingTransformer:
@@ -445,17 +455,5 @@ def swin_tiny(
         mlp_norm: BatchNorm inside the MLPs; the authors' code has it for ImageNet only.
         changes: Any other field of `SwinConfig`.
     """
-    config = {
-        "image_size": 224,
-        "width": 96,
-        "depths": (2, 2, 6, 2),
-        "heads": (3, 6, 12, 24),
-        "window": 7,
-        "mlp_ratio": 4.0,
-        "levels": 16,
-        "final_norm": "layer",
-        "residual": "norm",
-    }
-    return MaskedSpikingTransformer(
-        SwinConfig(classes=classes, mlp_norm=mlp_norm, **(config | changes))
-    )
+    config = SWIN_TINY | {"levels": 16, "final_norm": "layer", "residual": "norm"} | changes
+    return MaskedSpikingTransformer(SwinConfig(classes=classes, mlp_norm=mlp_norm, **config))

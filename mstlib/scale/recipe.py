@@ -265,10 +265,12 @@ class ScaleRecipe:
         Raises:
             RecipeError: it is not one of a network that can be built.
         """
-        from mstlib.models.swin import SwinConfig
+        from mstlib.models.swin import SWIN_TINY, SwinConfig
 
         classes = len(data.classes(self.data))
-        shape = FULL_SIZE | {"classes": classes}
+        # Swin-T with BatchNorm, as the paper draws it.
+        drawn = {"mlp_norm": False, "final_norm": "batch", "residual": "x"}
+        shape = SWIN_TINY | drawn | {"classes": classes}
         if self.data in EVENT_SETS:
             shape |= {"in_channels": 2 * self.events.frames, "reduction": 3}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in self.model.items()}
@@ -295,19 +297,6 @@ class ScaleRecipe:
             else:
                 flat[name] = value
         return {k: v for k, v in flat.items() if not re.match(r"keep\.|about$|batch\.workers$", k)}
-
-
-FULL_SIZE = {  # Swin-T with BatchNorm, as the paper draws it
-    "image_size": 224,
-    "width": 96,
-    "depths": (2, 2, 6, 2),
-    "heads": (3, 6, 12, 24),
-    "window": 7,
-    "mlp_ratio": 4.0,
-    "mlp_norm": False,
-    "final_norm": "batch",
-    "residual": "x",
-}
 
 
 def names() -> list[str]:

@@ -52,73 +52,32 @@ class Recipe:
     masking: Masking | None = None
 
 
+_DIGITS = {"relu_epochs": 16, "qcfs_epochs": 6, "images": 4000, "levels": 6}
+_EVENTS = {"relu_epochs": 10, "qcfs_epochs": 6, "images": 2500, "levels": 6}
+_RESNET = {"network": "resnet18", "in_channels": 1, "width": 8, "deep_stem": True}
+_VGG = {"network": "vgg16", "in_channels": 1, "width": 8, "hidden": 64}
+# Frames of an event camera: 8 of them stacked, or summed up to one (see `draw`).
+_STACKED, _SUMMED = ({"in_channels": n, "reduction": 3} for n in (16, 2))
+_MOTION = {"levels": 6, "wake": 0.1}
+
 RECIPES = {
-    "mst-digits": Recipe(
-        "digits", {"in_channels": 1}, relu_epochs=16, qcfs_epochs=6, images=4000, levels=6
-    ),
+    "mst-digits": Recipe("digits", {"in_channels": 1}, **_DIGITS),
     "mst-scenes": Recipe("scenes", wake=0.1),
     "mst-cued-digits": Recipe(
         "cued-digits", relu_epochs=10, qcfs_epochs=6, levels=6, score_cap=2.0
     ),
     # mst-digits in all but its norms: chapter 3 shows what becomes of it in spikes.
-    "layernorm-digits": Recipe(
-        "digits",
-        {"in_channels": 1, "norm": "layer"},
-        relu_epochs=16,
-        qcfs_epochs=6,
-        images=4000,
-        levels=6,
-    ),
-    # Frames of an event camera: 8 of them stacked, or summed up to one (see `draw`).
+    "layernorm-digits": Recipe("digits", {"in_channels": 1, "norm": "layer"}, **_DIGITS),
     "mst-events": Recipe(
-        "events-motion",
-        {"in_channels": 16, "reduction": 3, "classes": 8},
-        relu_epochs=12,
-        qcfs_epochs=8,
-        levels=6,
-        wake=0.1,
+        "events-motion", _STACKED | {"classes": 8}, relu_epochs=12, qcfs_epochs=8, **_MOTION
     ),
     "mst-events-summed": Recipe(
-        "events-motion",
-        {"in_channels": 2, "reduction": 3, "classes": 8},
-        relu_epochs=8,
-        qcfs_epochs=5,
-        images=4000,
-        levels=6,
-        wake=0.1,
+        "events-motion", _SUMMED | {"classes": 8}, 8, 5, images=4000, **_MOTION
     ),
-    "mst-events-digits": Recipe(
-        "events-digits",
-        {"in_channels": 16, "reduction": 3},
-        relu_epochs=10,
-        qcfs_epochs=6,
-        images=2500,
-        levels=6,
-    ),
-    "mst-events-digits-summed": Recipe(
-        "events-digits",
-        {"in_channels": 2, "reduction": 3},
-        relu_epochs=10,
-        qcfs_epochs=6,
-        images=2500,
-        levels=6,
-    ),
-    "resnet-digits": Recipe(
-        "digits",
-        {"network": "resnet18", "in_channels": 1, "width": 8, "deep_stem": True},
-        relu_epochs=16,
-        qcfs_epochs=6,
-        images=4000,
-        levels=6,
-    ),
-    "vgg-digits": Recipe(
-        "digits",
-        {"network": "vgg16", "in_channels": 1, "width": 8, "hidden": 64},
-        relu_epochs=16,
-        qcfs_epochs=6,
-        images=4000,
-        levels=6,
-    ),
+    "mst-events-digits": Recipe("events-digits", _STACKED, **_EVENTS),
+    "mst-events-digits-summed": Recipe("events-digits", _SUMMED, **_EVENTS),
+    "resnet-digits": Recipe("digits", _RESNET, **_DIGITS),
+    "vgg-digits": Recipe("digits", _VGG, **_DIGITS),
 }
 
 

@@ -26,7 +26,7 @@ EVENTS = (  # tested in test_events_models.py
     "mst-events-digits-summed",
 )
 COSTS = {"branch": 0.50, "scores": 0.30}
-SPIKING_IMAGES, STEPS = 400, 64
+SPIKING_IMAGES, STEPS = {"mst-digits": None, "mst-scenes": 500, "mst-cued-digits": 500}, 64
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -39,9 +39,9 @@ def shipped(request):
 @pytest.fixture(scope="module")
 def spiking(shipped):
     """How its spiking network does on some of those images, and their labels."""
-    _, ann, images, labels = shipped
-    run = mstlib.simulate(mstlib.convert(ann), images[:SPIKING_IMAGES], STEPS)
-    return run, labels[:SPIKING_IMAGES]
+    name, ann, images, labels = shipped
+    some = slice(SPIKING_IMAGES[name])
+    return mstlib.simulate(mstlib.convert(ann), images[some], STEPS), labels[some]
 
 
 def test_these_and_no_others_are_shipped():
@@ -89,7 +89,7 @@ def test_a_third_of_the_steps_is_enough(shipped, spiking):
     That a run which stops does as the rule says of the whole run: test_early_exit.py.
     """
     name, ann, _, _ = shipped
-    images, labels = data.load(name.removeprefix("mst-"), "train", SPIKING_IMAGES)
+    images, labels = data.load(name.removeprefix("mst-"), "train", SPIKING_IMAGES[name])
     rule = choose(mstlib.simulate(mstlib.convert(ann), images, STEPS).logits, labels)
     whole, labels = spiking
     steps = rule.steps(whole.logits)
