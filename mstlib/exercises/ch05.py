@@ -150,8 +150,15 @@ SCORES = Exercise(
 # 5.3 ---------------------------------------------------------------------------------------------
 
 
-def _masked_weights(scores: Tensor, keep: Tensor, bias: Tensor, apart: Tensor) -> Tensor:
-    return (keep * scores + bias).masked_fill(apart, -torch.inf).softmax(-1)
+def _masked_weights(
+    scores: Tensor,
+    keep: Tensor | int,
+    bias: Tensor | int,
+    apart: Tensor,
+    never: float = -torch.inf,
+    axis: int = -1,
+) -> Tensor:
+    return (keep * scores + bias).masked_fill(apart, never).softmax(axis)
 
 
 def _weights_case(seed: int, tokens: int, threshold: float, ratio: float) -> tuple:
@@ -174,57 +181,37 @@ WEIGHTS = Exercise(
     ],
     mistakes={
         "the mask is in the wrong place, after the softmax: it drops score spikes, so it belongs "
-        "before the bias and the softmax.": lambda scores, keep, bias, apart: (
-            keep * (scores + bias).masked_fill(apart, -torch.inf).softmax(-1)
-        ),
+        "before the bias and the softmax.": lambda s, k, b, a: k * _masked_weights(s, 1, b, a),
         "the mask is in the wrong place, after the position bias: only spikes are masked, and the "
-        "bias is no spike.": lambda scores, keep, bias, apart: (
-            (keep * (scores + bias)).masked_fill(apart, -torch.inf).softmax(-1)
-        ),
+        "bias is no spike.": lambda s, k, b, a: _masked_weights(s + b, k, 0, a),
         "a dropped spike is a 0, not −∞: its pair still attends, as it would had it not spiked.": (
-            lambda scores, keep, bias, apart: (
-                (scores + bias).masked_fill(apart | (keep == 0), -torch.inf).softmax(-1)
-            )
+            lambda s, k, b, a: _masked_weights(s, 1, b, a | (k == 0))
         ),
         "the mask is forgotten: multiply the score spikes by keep.": (
-            lambda scores, keep, bias, apart: _masked_weights(
-                scores, torch.ones_like(keep), bias, apart
-            )
+            lambda s, k, b, a: _masked_weights(s, 1, b, a)
         ),
         "the mask is turned round: keep is 1 where a spike stays.": (
-            lambda scores, keep, bias, apart: _masked_weights(scores, 1 - keep, bias, apart)
+            lambda s, k, b, a: _masked_weights(s, 1 - k, b, a)
         ),
         "you rescale what is left, as dropout does; spike masking does not rescale.": (
-            lambda scores, keep, bias, apart: _masked_weights(
-                scores / keep.mean(), keep, bias, apart
-            )
+            lambda s, k, b, a: _masked_weights(s / k.mean(), k, b, a)
         ),
         "the shift mask is forgotten: tokens that are apart must get a weight of exactly 0.": (
-            lambda scores, keep, bias, apart: (keep * scores + bias).softmax(-1)
+            lambda s, k, b, a: _masked_weights(s, k, b, a & False)
         ),
         "a score of 0 is not “never”: where tokens are apart, put −∞ before the softmax.": (
-            lambda scores, keep, bias, apart: (
-                (keep * scores + bias).masked_fill(apart, 0.0).softmax(-1)
-            )
+            partial(_masked_weights, never=0.0)
         ),
         "zeroing weights after the softmax leaves rows that do not add up to 1; where tokens are "
-        "apart, put −∞ before it.": lambda scores, keep, bias, apart: (
-            (keep * scores + bias).softmax(-1) * ~apart
-        ),
+        "apart, put −∞ before it.": lambda s, k, b, a: _masked_weights(s, k, b, a & False) * ~a,
         "apart is true where two tokens must *not* attend; you let only those attend.": (
-            lambda scores, keep, bias, apart: (
-                (keep * scores + bias).masked_fill(~apart, -torch.inf).softmax(-1)
-            )
+            lambda s, k, b, a: _masked_weights(s, k, b, ~a)
         ),
-        "the softmax runs over the keys, the last axis.": lambda scores, keep, bias, apart: (
-            (keep * scores + bias).masked_fill(apart, -torch.inf).softmax(-2)
-        ),
+        "the softmax runs over the keys, the last axis.": partial(_masked_weights, axis=-2),
         "the position bias is forgotten: add it to the masked scores.": (
-            lambda scores, keep, bias, apart: _masked_weights(scores, keep, 0 * bias, apart)
+            lambda s, k, b, a: _masked_weights(s, k, 0, a)
         ),
-        "the softmax is missing.": lambda scores, keep, bias, apart: (
-            keep * scores + bias
-        ).masked_fill(apart, -torch.inf),
+        "the softmax is missing.": lambda s, k, b, a: (k * s + b).masked_fill(a, -torch.inf),
     },
 )
 

@@ -230,29 +230,20 @@ RATIOS = Exercise(
     ],
     mistakes={
         "the other way round: where the lesion costs much, the network NEEDS the content and "
-        "must be masked gently.": lambda whole, without, spared, strong, gentle: _ratios(
-            whole, without, spared, gentle, strong
+        "must be masked gently.": lambda whole, left, spared, *ratios: _ratios(
+            whole, left, spared, *ratios[::-1]
         ),
         "compare the LOSS, whole − without, with what may be lost; not the accuracy itself.": (
-            lambda whole, without, spared, strong, gentle: [
-                strong if left <= spared else gentle for left in without
-            ]
+            lambda whole, left, *x: _ratios(whole, [whole - a for a in left], *x)
         ),
         "a loss of exactly `spared` is allowed (at most: ≤).": (
-            lambda whole, without, spared, strong, gentle: [
-                strong if whole - left < spared else gentle for left in without
-            ]
+            lambda whole, left, spared, *x: _ratios(whole, left, spared - 1e-9, *x)
         ),
         "a block whose lesion RAISES the accuracy loses nothing; the sign of the loss matters.": (
-            lambda whole, without, spared, strong, gentle: [
-                strong if abs(whole - left) <= spared else gentle for left in without
-            ]
+            lambda whole, left, *x: _ratios(whole, [whole - abs(whole - a) for a in left], *x)
         ),
         "each block is judged by itself; you give all blocks one ratio.": (
-            lambda whole, without, spared, strong, gentle: (
-                [strong if all(whole - left <= spared for left in without) else gentle]
-                * len(without)
-            )
+            lambda whole, left, *x: _ratios(whole, [min(left)] * len(left), *x)
         ),
     },
     tolerance=1e-9,
