@@ -114,14 +114,13 @@ def show(fig: Figure, alt: str, table: Mapping[str, Sequence[Any]] | None = None
     return InlineFigure(_inline(buffer.getvalue(), alt), alt, rows)
 
 
-def raster(ax: Axes, spikes: Any, color: str = INK, first_step: int = 1) -> None:
+def raster(ax: Axes, spikes: Any, color: str = INK) -> None:
     """Draw a spike raster: one short upright line for each spike.
 
     Args:
         ax: Where to draw.
         spikes: Zeros and ones, shape ``(T, N)``: time step by neuron.
         color: Of the lines.
-        first_step: Number of the first row on the time axis.
 
     Raises:
         ValueError: If ``spikes`` is not two-dimensional.
@@ -131,11 +130,11 @@ def raster(ax: Axes, spikes: Any, color: str = INK, first_step: int = 1) -> None
         raise ValueError(f"raster() needs spikes of shape (T, N), got {spikes.shape}.")
     step, neuron = np.nonzero(spikes)
     # One path with gaps, not one element a spike: the page stays small.
-    x = np.repeat(step + first_step, 3).astype(float)
+    x = np.repeat(step + 1, 3).astype(float)
     y = (neuron[:, None] + [-0.4, 0.4, np.nan]).ravel()
     ax.plot(x, y, color=color, linewidth=1.3, solid_capstyle="butt")
     ax.set(
-        xlim=(first_step - 0.7, first_step + len(spikes) - 0.3),
+        xlim=(0.3, len(spikes) + 0.7),
         ylim=(spikes.shape[1] - 0.5, -0.5),
         xlabel="time step",
         ylabel="neuron",

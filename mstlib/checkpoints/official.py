@@ -70,6 +70,12 @@ OFFICIAL = {
 }
 
 
+def _known(name: str) -> Official:
+    if name not in OFFICIAL:
+        raise CheckpointError(f"the authors published no {name!r}; there are {', '.join(OFFICIAL)}")
+    return OFFICIAL[name]
+
+
 def find(name: str, folder: str | Path | None = None) -> Path:
     """Return the file of a published checkpoint.
 
@@ -82,13 +88,12 @@ def find(name: str, folder: str | Path | None = None) -> Path:
         CheckpointError: there is none of that name, or it has not been downloaded; the message
             says from where, and where to put it.
     """
-    if name not in OFFICIAL:
-        raise CheckpointError(f"the authors published no {name!r}; there are {', '.join(OFFICIAL)}")
+    known = _known(name)
     place = Path(folder or os.environ.get("MST_CHECKPOINTS", "checkpoints"))
-    path = place / OFFICIAL[name].file
+    path = place / known.file
     if not path.is_file():
         raise CheckpointError(
-            f"the authors' {name} is not in {place.resolve()}: download {OFFICIAL[name].address} "
+            f"the authors' {name} is not in {place.resolve()}: download {known.address} "
             "and put it there (or name another folder by the environment variable MST_CHECKPOINTS)"
         )
     return path
@@ -164,14 +169,13 @@ def to_official(model: MaskedSpikingTransformer) -> dict[str, Tensor]:
     return state
 
 
-def write_standin(name: str, folder: str | Path, width: int = 12, seed: int = 0) -> Path:
+def write_standin(name: str, folder: str | Path, width: int = 12) -> Path:
     """Write a thin random network where a published checkpoint belongs, to rehearse its use.
 
     Args:
         name: One of `OFFICIAL`.
         folder: See `find`.
         width: Channels of the first stage, a multiple of 3; the published ones have 96.
-        seed: Of the weights.
 
     Returns:
         The path of the file. What is measured with it means nothing.
@@ -183,13 +187,12 @@ def write_standin(name: str, folder: str | Path, width: int = 12, seed: int = 0)
     from mstlib.models.swin import swin_tiny
     from mstlib.train import calibrate, initialise
 
-    if name not in OFFICIAL:
-        raise CheckpointError(f"the authors published no {name!r}; there are {', '.join(OFFICIAL)}")
-    known, path = OFFICIAL[name], Path(folder) / OFFICIAL[name].file
+    known = _known(name)
+    path = Path(folder) / known.file
     if path.exists():
         raise FileExistsError(f"{path} is there already: it may be the published one")
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = swin_tiny(
             known.classes, known.data == "imagenet", width=width, heads=(3,) * 4, levels=None
         )

@@ -16,9 +16,8 @@ from safetensors.torch import load, save
 
 from mstlib.checkpoints.files import write_whole
 from mstlib.checkpoints.hub import load_model
-from mstlib.checkpoints.official import LEVELS, OFFICIAL, load_official
+from mstlib.checkpoints.official import LEVELS, OFFICIAL, find, load_official
 from mstlib.checkpoints.state_dicts import CheckpointError, fill
-from mstlib.masking import Masking
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,10 +104,7 @@ def save_shipped(
 
 
 def open_model(
-    source: str | Path,
-    image_size: int | None = None,
-    levels: int = LEVELS,
-    masking: Masking | None = None,
+    source: str | Path, image_size: int | None = None, levels: int = LEVELS
 ) -> nn.Module:
     """Open any network, by its name or its place.
 
@@ -117,9 +113,8 @@ def open_model(
             `OFFICIAL` in `mstlib.checkpoints.official`); a ``.pth`` or ``.safetensors`` file in
             their layout; a folder that `mstlib.checkpoints.hub.save_model` wrote; or
             ``hf:OWNER/NAME``, such a folder on the Hugging Face hub, which is downloaded.
-        image_size: See `load_official`; only for the authors' layout, as are the next two.
+        image_size: See `load_official`; only for the authors' layout, as is the next.
         levels: See `load_official`.
-        masking: See `load_official`.
 
     Returns:
         The network, in evaluation mode.
@@ -134,14 +129,11 @@ def open_model(
         return load_model(source)
     if name.startswith("official:"):
         name = name.removeprefix("official:")
-        if name not in OFFICIAL:
-            raise CheckpointError(
-                f"the authors published no {name!r}; there are {', '.join(OFFICIAL)}"
-            )
+        find(name)  # says what is missing
     elif Path(name).suffix not in (".pth", ".safetensors"):
         raise CheckpointError(
             f"no model {name!r}: neither a shipped one ({', '.join(available())}), nor "
             f"official:NAME with NAME one of {', '.join(OFFICIAL)}, nor a .pth or .safetensors "
             "file, nor a folder with a config.json, nor hf:OWNER/NAME"
         )
-    return load_official(name, image_size, levels, masking)
+    return load_official(name, image_size, levels)

@@ -6,20 +6,19 @@ SHADES = " .:-=+*#%@"
 DARKER, BRIGHTER = (0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2)  # told apart by colour-blind eyes too
 
 
-def sketch(events: np.ndarray, size: tuple[int, int], columns: int = 64) -> list[str]:
+def sketch(events: np.ndarray, size: tuple[int, int]) -> list[str]:
     """Draw where the events are, as lines of characters.
 
     Args:
         events: `EVENT` (n,), every pixel within the size.
         size: (height, width) in pixels.
-        columns: characters in a line; fewer where the sensor is narrower.
 
     Returns:
-        The lines. The more events in a cell, the darker its character, by the root of their
-        number; a cell is twice as high as wide, as characters are.
+        The lines, of up to 64 characters. The more events in a cell, the darker its character, by
+        the root of their number; a cell is twice as high as wide, as characters are.
     """
     height, width = size
-    columns = max(1, min(columns, width))
+    columns = max(1, min(64, width))
     rows = max(1, round(columns * height / max(width, 1) / 2))
     y = events["y"].astype(int) * rows // max(height, 1)
     x = events["x"].astype(int) * columns // max(width, 1)
