@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import platform
 import re
+import time
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -254,7 +255,8 @@ def _seconds(work: Callable[[], object], repeats: int, gpu: bool) -> float:
         if gpu:
             torch.cuda.synchronize()
 
-    return median_high(timeit.repeat(whole, number=1, repeat=repeats + 1)[1:])
+    times = timeit.repeat(whole, timer=time.perf_counter, number=1, repeat=repeats + 1)
+    return median_high(times[1:])
 
 
 def processor() -> str:
