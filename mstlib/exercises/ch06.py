@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from mstlib.exercises.grading import Exercise, seeded
 
@@ -120,16 +121,11 @@ def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.cumsum(0).argmax(-1) == labels).float().mean(1)
 
 
-def _votes(logits: Tensor, labels: Tensor) -> Tensor:
-    votes = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
-    return _accuracy(votes, labels)
-
-
 def _answers(seed: int, steps: int, images: int, classes: int) -> tuple[Tensor, Tensor]:
     draw = seeded(seed)
     labels = torch.randint(classes, (images,), generator=draw)
     logits = 3 * torch.randn(steps, images, classes, generator=draw)
-    logits += torch.nn.functional.one_hot(labels, classes)
+    logits += one_hot(labels, classes)
     return logits, labels
 
 
@@ -142,7 +138,9 @@ OVER_TIME = Exercise(
         "you judge each step by itself; the answer after t steps is the mean of the first t.": (
             lambda logits, labels: (logits.argmax(-1) == labels).float().mean(1)
         ),
-        "you let the steps vote; average their logits, and choose a class after that.": _votes,
+        "you let the steps vote; average their logits, and choose a class after that.": (
+            lambda logits, labels: _accuracy(one_hot(logits.argmax(-1), logits.shape[-1]), labels)
+        ),
         "you average probabilities; average the logits themselves.": (
             lambda logits, labels: _accuracy(logits.softmax(-1), labels)
         ),

@@ -76,16 +76,6 @@ def _scaled(factor: str) -> object:
     return wrong
 
 
-def _of_emitted(spikes: Tensor, mask: Tensor, fan_out: Tensor) -> tuple[Tensor, ...]:
-    emitted, delivered, _ = _account(spikes, mask, fan_out)
-    return emitted, delivered, _account(spikes, torch.ones_like(mask), fan_out)[2]
-
-
-def _mean_fan(spikes: Tensor, mask: Tensor, fan_out: Tensor) -> tuple[Tensor, ...]:
-    emitted, delivered, _ = _account(spikes, mask, fan_out)
-    return emitted, delivered, delivered * fan_out.mean()
-
-
 ACCOUNT = Exercise(
     "9.2",
     "emitted, delivered, and what they cause",
@@ -96,7 +86,7 @@ ACCOUNT = Exercise(
             lambda s, m, f: (_account(s, m, f)[1], *_account(s, m, f)[1:])
         ),
         "a masked spike causes no operation: let only the delivered ones meet their fan-out.": (
-            _of_emitted
+            lambda s, m, f: (*_account(s, m, f)[:2], _account(s, torch.ones_like(m), f)[2])
         ),
         "the mask is 1 where a spike is KEPT; you kept the others.": (
             lambda s, m, f: _account(s, 1 - m, f)
@@ -108,7 +98,10 @@ ACCOUNT = Exercise(
             _scaled("N")
         ),
         "each neuron has a fan-out of its own: multiply before you sum; the mean fan-out would "
-        "only do if all neurons fired alike.": _mean_fan,
+        "only do if all neurons fired alike.": lambda s, m, f: (
+            *_account(s, m, f)[:2],
+            _account(s, m, f)[1] * f.mean(),
+        ),
         "return emitted, delivered, operations, in this order.": lambda *x: _account(*x)[::-1],
     },
     tolerance=1e-3,

@@ -21,16 +21,6 @@ def _sent(times: Tensor, refractory: float) -> Tensor:
     return sent
 
 
-def _since_any(times: Tensor, refractory: float) -> Tensor:
-    """Deaf after every crossing, also after one that was not sent."""
-    return times.diff(prepend=times[:1] - refractory) >= refractory
-
-
-def _late(times: Tensor, refractory: float) -> Tensor:
-    """Awake only after more than the refractory time."""
-    return _sent(times, refractory + 0.5)
-
-
 def _bins(times: Tensor, refractory: float) -> Tensor:
     """One event in each interval of a grid."""
     place = (times - times[0]) // refractory
@@ -51,8 +41,12 @@ REFRACTORY = Exercise(
         (_crossings(9, 12, 3000), 1500),
     ],
     mistakes={
-        "a pixel is deaf after an event that it sent; not after one that was lost.": _since_any,
-        "after exactly the refractory time the pixel hears again: >=, not >.": _late,
+        "a pixel is deaf after an event that it sent; not after one that was lost.": (
+            lambda times, refractory: times.diff(prepend=times[:1] - refractory) >= refractory
+        ),
+        "after exactly the refractory time the pixel hears again: >=, not >.": (
+            lambda times, refractory: _sent(times, refractory + 0.5)
+        ),
         "the first crossing is always sent: the pixel has been at rest.": (
             lambda times, refractory: _sent(times, refractory) & (torch.arange(len(times)) > 0)
         ),

@@ -22,11 +22,6 @@ def _neighbours(batch: int, rank: int, world: int, parts: int) -> Tensor:
     return torch.arange(rank * share, (rank + 1) * share).reshape(parts, -1)
 
 
-def _dealt(batch: int, rank: int, world: int, parts: int) -> Tensor:
-    """The pieces are dealt out in turn, too."""
-    return torch.arange(rank, batch, world).reshape(-1, parts).T
-
-
 ROWS = Exercise(
     "12.1",
     "every row belongs to one process and one piece",
@@ -34,7 +29,9 @@ ROWS = Exercise(
     cases=lambda: [(24, 0, 2, 3), (24, 1, 2, 3), (32, 3, 4, 2), (6, 0, 1, 2)],
     mistakes={
         "process r takes every world-th row, not a block of neighbours.": _neighbours,
-        "a piece is a stretch of the process's rows; do not deal them out again.": _dealt,
+        "a piece is a stretch of the process's rows; do not deal them out again.": (
+            lambda batch, rank, world, parts: torch.arange(rank, batch, world).reshape(-1, parts).T
+        ),
         "return one row of the result for each piece: (parts, rows of a piece).": (
             lambda batch, rank, world, parts: torch.arange(rank, batch, world)
         ),
@@ -104,11 +101,6 @@ def _until_cut(text: str) -> dict[int, int]:
     return blocks
 
 
-def _but_last(text: str) -> dict[int, int]:
-    """Drops the last line, whether it is whole or not."""
-    return _finished("\n".join(text.splitlines()[:-1]))
-
-
 _WHOLE = '{"block": 0, "right": 15}\n{"block": 2, "right": 16}\n'
 FINISHED = Exercise(
     "12.3",
@@ -123,7 +115,9 @@ FINISHED = Exercise(
     ],
     mistakes={
         "a later run went on behind the line that was cut: go on reading, too.": _until_cut,
-        "the last line is dropped only if it was cut.": _but_last,
+        "the last line is dropped only if it was cut.": (
+            lambda text: _finished("\n".join(text.splitlines()[:-1]))
+        ),
     },
     tolerance=0.0,
 )
