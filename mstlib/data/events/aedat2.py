@@ -28,7 +28,6 @@ from mstlib.data.events.blocks import Fields, Stream, records
 from mstlib.data.events.event import EventFileError
 
 SIZE = (128, 128)
-LAST = 2**32 - 1  # µs
 CHIP = "ch.unizh.ini.jaer.chip.retina.DVS128"
 
 _CHIPS = ("dvs128", "tmpdiff128", "teresa")  # those that dat2mat.m names

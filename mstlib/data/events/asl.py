@@ -21,11 +21,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mstlib.data.events.blocks import Stream
+from mstlib.data.events.blocks import LAST, Stream
 from mstlib.data.events.event import EventFileError
 
 SIZE = (180, 240)
-LAST = 2**32 - 1  # µs
 NAMES = ("ts", "x", "y", "pol")
 
 _LIMIT = 1 << 26  # bytes of a whole file, unpacked: two million events, where a recording has 10^4

@@ -17,7 +17,6 @@ from mstlib.data.events.blocks import Fields, Stream, records
 from mstlib.data.events.event import EventFileError
 
 SIZE = (240, 256)  # what the bytes can say; the recordings of N-Caltech101 are at most 180x240
-LAST = 2**32 - 1  # µs
 
 _CLOCK = 2**23
 _OVERFLOW_ROW, _OVERFLOW_TIME = 240, 2**13

@@ -18,6 +18,7 @@ from mstlib.data.events.event import EVENT, EventFileError
 Fields = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # t, x, y, p, each (n,)
 
 BLOCK = 1 << 16  # records read at once
+LAST = 2**32 - 1  # µs: the last time that any of these formats can hold
 SENSOR = (720, 1280)  # height and width of the largest sensor that these formats are used with
 
 

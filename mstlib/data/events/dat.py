@@ -18,7 +18,6 @@ from mstlib.data.events.blocks import SENSOR, Fields, Stream, records
 from mstlib.data.events.event import EventFileError
 
 SIZE = SENSOR
-LAST = 2**32 - 1  # µs
 
 _TYPES = (0, 12)  # Event2d and EventCd
 _LONGEST_HEADER = 1 << 16
@@ -32,10 +31,10 @@ def read(path: Path, file: BinaryIO) -> Stream:
         EventFileError: no .dat of change-detection events, of a later version, or cut off.
     """
     words, offset = _header(path, file)
-    version = _number(path, words, "Version", 0)
+    version = _number(path, words, "Version")
     if version > 2:
         raise EventFileError(f"{path} is of version {version} of .dat; versions up to 2 are read")
-    size = tuple(_number(path, words, keyword, 0) for keyword in ("Height", "Width"))
+    size = tuple(_number(path, words, keyword) for keyword in ("Height", "Width"))
     if max(size) > 2**14:
         raise EventFileError(f"{path}: Height and Width must be up to {2**14}, not {size}")
     count, blocks = records(path, file, offset, "<u4", 2)
@@ -77,8 +76,8 @@ def _header(path: Path, file: BinaryIO) -> tuple[dict[str, str], int]:
     return words, offset + 2
 
 
-def _number(path: Path, words: dict[str, str], keyword: str, default: int) -> int:
-    value = words.get(keyword, str(default))
+def _number(path: Path, words: dict[str, str], keyword: str) -> int:
+    value = words.get(keyword, "0")
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise EventFileError(f"{path}: {keyword} must be a whole number, not {value[:20]!r}")
     return int(value)

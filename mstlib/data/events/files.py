@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mstlib.data.events import aedat2, asl, atis, dat, paf
-from mstlib.data.events.blocks import fill
+from mstlib.data.events.blocks import LAST, fill
 from mstlib.data.events.event import EventFileError, check
 
 FORMATS = {"aedat2": aedat2, "atis-bin": atis, "dat": dat, "paf-aedat": paf, "asl-mat": asl}
@@ -62,10 +62,8 @@ def write_events(path: str | Path, events: np.ndarray, format: str) -> None:
         check(events, module.SIZE)
     except ValueError as error:
         raise ValueError(f"{format} cannot hold these events: {error}") from None
-    if len(events) and events["t"][-1] > module.LAST:
-        raise ValueError(
-            f"{format} holds times from 0 to {module.LAST} µs; the last is {events['t'][-1]}"
-        )
+    if len(events) and events["t"][-1] > LAST:
+        raise ValueError(f"{format} holds times from 0 to {LAST} µs; the last is {events['t'][-1]}")
     Path(path).write_bytes(module.encode(events))
 
 

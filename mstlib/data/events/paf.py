@@ -27,7 +27,6 @@ from mstlib.data.events.blocks import Fields, Stream, records
 from mstlib.data.events.event import EventFileError
 
 SIZE = (260, 346)
-LAST = 2**32 - 1  # µs
 CHIP = "eu.seebetter.ini.chips.davis.Davis346red"
 
 _NO_EVENT = 0x80000400  # bits 31 and 10
