@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -30,9 +28,16 @@ def wait(folder: Path) -> None:
     Raises:
         EvaluationError: one of them has ended.
     """
-    if place()[1] > 1:
-        with _ended_is_said(folder):
-            distributed.barrier(_group())
+    if place()[1] == 1:
+        return
+    try:
+        distributed.barrier(_group())
+    except RuntimeError as trouble:
+        reason = str(trouble).split("\n")[0]
+        raise EvaluationError(
+            f"another process of this launch has ended, and its own message says why ({reason}); "
+            f"what is finished is kept in {folder}, and the same command goes on from there"
+        ) from None
 
 
 @cache  # a sweep evaluates many times
@@ -40,16 +45,3 @@ def _group() -> distributed.ProcessGroup:
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
     return distributed.new_group(backend="gloo", timeout=_PATIENCE)
-
-
-@contextmanager
-def _ended_is_said(folder: Path) -> Iterator[None]:
-    """Say of an error in a ``with`` block, which needs the other processes, how to go on."""
-    try:
-        yield
-    except RuntimeError as trouble:
-        reason = str(trouble).split("\n")[0]
-        raise EvaluationError(
-            f"another process of this launch has ended, and its own message says why ({reason}); "
-            f"what is finished is kept in {folder}, and the same command goes on from there"
-        ) from None
