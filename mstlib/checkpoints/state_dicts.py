@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mstlib.masking import Masking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _ROOM = 2**28  # bytes: what a network may need beside its weights, such as tables of positions
 _WIDER = 4  # times as many bytes as in its file may a number take

@@ -87,12 +87,8 @@ def _fire(
     for t, step in enumerate(current):
         u = v + step
         spikes[t] = u > threshold if strict else u >= threshold
-        if reset == "soft":
-            v = u - threshold * spikes[t]
-        elif reset == "zero":
-            v = u * (1 - spikes[t])
-        else:  # "memoryless"
-            v = torch.full_like(u, start * threshold)
+        after = {"soft": u - threshold * spikes[t], "zero": u * (1 - spikes[t]), "memoryless": v}
+        v = after[reset]
     return spikes
 
 
