@@ -293,7 +293,7 @@ class _Sums:
     def __init__(self) -> None:
         self.totals: list[Tensor | int] = []
 
-    def begin(self, steps: int) -> None:
+    def expect(self, steps: int) -> None:
         self.steps = steps
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -344,7 +344,7 @@ def averages(
                     for t in range(last, taken, chunk):
                         now = range(t, min(t + chunk, taken))
                         for each in sums.values():
-                            each.begin(len(now))
+                            each.expect(len(now))
                         snn.advance(x, now, which)
                     for name, module in watched:
                         means = [total / taken for total in sums[module].totals]
