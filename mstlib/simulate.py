@@ -284,11 +284,17 @@ def _check(
 ) -> None:
     if not isinstance(snn, SpikingNetwork):
         raise TypeError(f"simulate takes a converted network, not {type(snn).__name__}: convert it")
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("chunk", chunk)):
-        chosen_here = value is None and name != "steps"
-        if not chosen_here and (not isinstance(value, int) or value < 1):
+    check_shown(images, steps, snn.input_shape)
+    for name, value in (("batch_size", batch_size), ("chunk", chunk)):
+        if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a whole number >= 1, not {value!r}")
-    check_images(images.flatten(0, 1) if images.ndim == 5 else images, snn.input_shape)
+
+
+def check_shown(images: Tensor, steps: int, input_shape: tuple[int, int, int] | None) -> None:
+    """Raise ``ValueError`` unless images, or films, can be shown for so many steps."""
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number >= 1, not {steps!r}")
+    check_images(images.flatten(0, 1) if images.ndim == 5 else images, input_shape)
     if images.ndim == 5 and steps % images.shape[1]:
         raise ValueError(
             f"steps must be a multiple of the film's {images.shape[1]} frames, so that each is "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mstlib.convert import SpikingNetwork
 from mstlib.engine.linear import OneDNNLinear
 from mstlib.neurons import IFNeuron
-from mstlib.simulate import Run, check_images
+from mstlib.simulate import Run
 
 
 class ExchangeError(ValueError):
@@ -152,17 +152,6 @@ def check_plain(snn: SpikingNetwork) -> None:
         raise ExchangeError(
             f"the products {', '.join(snn.products)} remember earlier steps; only a product of the "
             "spikes of one step can be given to other tools"
-        )
-
-
-def check_shown(images: Tensor, steps: int, input_shape: tuple[int, int, int] | None) -> None:
-    """Raise ``ValueError`` unless images or films can be shown for so many steps."""
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number >= 1, not {steps!r}")
-    check_images(images.flatten(0, 1) if images.ndim == 5 else images, input_shape)
-    if images.ndim == 5 and steps % images.shape[1]:
-        raise ValueError(
-            f"steps must be a multiple of the film's {images.shape[1]} frames, not {steps}"
         )
 
 

@@ -31,18 +31,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import (
-    ExchangeError,
-    Layer,
-    black,
-    check_plain,
-    check_shown,
-    frame,
-    rebuild,
-)
+from mstlib.interop.exchange import ExchangeError, Layer, black, check_plain, frame, rebuild
 from mstlib.models.layers import Product
 from mstlib.models.watching import watching
 from mstlib.neurons import if_step
+from mstlib.simulate import check_shown
 
 if TYPE_CHECKING:
     from neurobench.models import TorchModel

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mstlib.interop.exchange import ExchangeError, Outcome, check_shown, frame
+from mstlib.interop.exchange import ExchangeError, Outcome, frame
+from mstlib.simulate import check_shown
 
 if TYPE_CHECKING:
     import h5py

@@ -25,15 +25,8 @@ from torch.nn import functional as F
 from mstlib._version import __version__
 from mstlib.checkpoints.files import write_whole
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import (
-    ExchangeError,
-    Outcome,
-    black,
-    check_shown,
-    frame,
-    rebuild,
-    units,
-)
+from mstlib.interop.exchange import ExchangeError, Outcome, black, frame, rebuild, units
+from mstlib.simulate import check_shown
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mstlib.convert import SpikingNetwork
-from mstlib.interop.exchange import ExchangeError, Layer, Outcome, check_shown, frame, rebuild
+from mstlib.interop.exchange import ExchangeError, Layer, Outcome, frame, rebuild
 from mstlib.models.watching import watching
+from mstlib.simulate import check_shown
 
 
 def to_spikingjelly(snn: SpikingNetwork) -> nn.Module:

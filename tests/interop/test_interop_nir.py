@@ -244,7 +244,7 @@ def test_a_perceptron_with_a_norm_that_stays_and_films(tmp_path):
     path = export_nir(snn, tmp_path / "net.nir")
     films = pictures(6, channels=1, side=4).view(2, 3, 1, 4, 4)
     assert compare(mstlib.simulate(snn, films, 12), run_nir(path, films, 12, "soft")).exact
-    with pytest.raises(ValueError, match="a multiple of the film's 3 frames, not 10"):
+    with pytest.raises(ValueError, match=r"a multiple of the film's 3 frames.*got 10"):
         run_nir(path, films, 10)
 
 

@@ -72,7 +72,7 @@ def test_the_frames_of_a_film_are_shown_in_their_order(tmp_path):
     films = pictures(6).view(2, 3, 3, 16, 16)
     path = export_onnx(snn, tmp_path / "step.onnx")
     assert compare(mstlib.simulate(snn, films, 12), run_onnx(path, films, 12)).exact
-    with pytest.raises(ValueError, match="a multiple of the film's 3 frames, not 10"):
+    with pytest.raises(ValueError, match=r"a multiple of the film's 3 frames.*got 10"):
         run_onnx(path, films, 10)
 
 
