@@ -197,9 +197,9 @@ def write_standin(name: str, folder: str | Path, width: int = 12) -> Path:
             known.classes, known.data == "imagenet", width=width, heads=(3,) * 4, levels=None
         )
         initialise(model)
-        calibrate(model, torch.randn(4, 3, 224, 224), LEVELS)
+        calibrate(model, torch.randn(4, *model.input_shape), LEVELS)
     settings = {
-        "DATA": {"IMG_SIZE": 224},
+        "DATA": {"IMG_SIZE": model.config.image_size},
         "MODEL": {"MST": {"MASKING_RATIO": known.ratio}},
     }
     path.parent.mkdir(parents=True, exist_ok=True)

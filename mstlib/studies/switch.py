@@ -19,11 +19,11 @@ from mstlib.checkpoints import available, data_set, load_shipped, open_model
 from mstlib.checkpoints.official import find
 from mstlib.checkpoints.state_dicts import CheckpointError
 from mstlib.data.checks import check_count
+from mstlib.models.swin import SWIN_TINY
 from mstlib.scale.task import Task
 
 SCALES = ("laptop", "paper")
-SIZE = 224  # pixels along each side, at the paper's scale
-WIDTH = 96  # channels of the first stage of every published network
+SIZE, WIDTH = SWIN_TINY["image_size"], SWIN_TINY["width"]  # of every published network
 IMAGES = 100
 # The authors publish these two; other students are those of `mst distil`, see `stands_for`.
 _OFFICIAL = {"mst-digits": "cifar10", "mst-digits-attention-75": "cifar10-75"}
