@@ -98,12 +98,8 @@ def draw(ink: Ink, classes: int, tag: int, split: str, n: int, seed: int) -> Boa
         stream = np.random.SeedSequence([tag, SPLITS.index(split), batch, seed])
         rng = np.random.Generator(np.random.PCG64(stream))
         batches.append(_batch(rng, ink, classes))
-    return Boards(
-        **{
-            field: np.concatenate([getattr(batch, field) for batch in batches])[:n]
-            for field in Boards.__dataclass_fields__
-        }
-    )
+    fields = zip(*(vars(batch).values() for batch in batches), strict=True)
+    return Boards(*(np.concatenate(parts)[:n] for parts in fields))
 
 
 def background(rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ that was stopped goes on in the middle of a cell.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -119,14 +119,6 @@ def sweep(
         tally = evaluate(network(cell), asked, place, processes, workers)
         accuracy = {t: tally.accuracy[t - 1] for t in steps}
         emitted = sum(tally.spike_counts.values()) / tally.image_steps
-        rows.append(
-            Row(
-                **asdict(cell),
-                accuracy=accuracy,
-                images=tally.images,
-                emitted=emitted,
-                power=power(tally),
-            )
-        )
+        rows.append(Row(*astuple(cell), accuracy, tally.images, emitted, power(tally)))
         tell(rows[-1])
     return rows

@@ -140,16 +140,13 @@ def film_all(
     if len(seeds) != len(frames):
         raise ValueError(f"{len(seeds)} seeds for {len(frames)} scenes; give one for each")
     count, steps, height, width = frames.shape
-    place, time, up = _crossings(frames, interval, camera.thresholds((height, width)))
+    parts = [_crossings(frames, interval, camera.thresholds((height, width)))]
     if camera.noise > 0:
-        extra = [
-            _noise(camera.noise, (steps - 1) * interval, height * width, check_seed(seed))
-            for seed in seeds
-        ]
-        shifted = [scene * height * width + noise[0] for scene, noise in enumerate(extra)]
-        place = np.concatenate([place, *shifted])
-        time = np.concatenate([time, *(noise[1] for noise in extra)])
-        up = np.concatenate([up, *(noise[2] for noise in extra)])
+        pixels, length = height * width, (steps - 1) * interval
+        for scene, seed in enumerate(seeds):
+            pixel, *rest = _noise(camera.noise, length, pixels, check_seed(seed))
+            parts.append((scene * pixels + pixel, *rest))
+    place, time, up = map(np.concatenate, zip(*parts, strict=True))
     if camera.refractory > 0:
         kept = _rested(place, time, camera.refractory)
         place, time, up = place[kept], time[kept], up[kept]
@@ -167,7 +164,7 @@ def _crossings(
     level = np.moveaxis(frames, 1, 0).astype(np.float64)
     level = ((level - level[0]) / thresholds).reshape(len(level), -1)
     reference = np.zeros(level.shape[1])
-    places, times, ups = [], [], []
+    parts = []
     for step in range(len(level) - 1):
         before, after = level[step], level[step + 1]
         crossed = np.clip(reference, np.floor(after), np.ceil(after)) - reference
@@ -177,11 +174,9 @@ def _crossings(
         nth = np.arange(len(place)) - np.repeat(np.cumsum(number) - number, number) + 1
         height = reference[place] + np.sign(crossed[place]) * nth
         part = (height - before[place]) / (after[place] - before[place])
-        places.append(place)
-        times.append((step + part) * interval)
-        ups.append(crossed[place] > 0)
+        parts.append((place, (step + part) * interval, crossed[place] > 0))
         reference += crossed
-    return np.concatenate(places), np.concatenate(times), np.concatenate(ups)
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _noise(
