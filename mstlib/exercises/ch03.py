@@ -170,14 +170,12 @@ def _both(x: Tensor) -> tuple[Tensor, Tensor]:
     return layer_norm(x, width).mean(0), layer_norm(x.mean(0), width)
 
 
+def _fit(said: Tensor, wanted: Tensor, axes: int | None = None) -> Tensor:
+    return (said * wanted).sum(axes) / said.square().sum(axes)
+
+
 def _gain(x: Tensor) -> Tensor:
-    said, wanted = _both(x)
-    return (said * wanted).sum() / said.square().sum()
-
-
-def _one_over_slope(x: Tensor) -> Tensor:
-    said, wanted = _both(x)
-    return wanted.square().sum() / (said * wanted).sum()
+    return _fit(*_both(x))
 
 
 def _spikes(seed: int, *shape: int) -> tuple[Tensor]:
@@ -194,27 +192,22 @@ GAIN = Exercise(
     mistakes={
         "this is one over the slope, which makes the slope 1; least squares asks for the smallest "
         "error, and part of what is said is error: divide by the squares of what is SAID.": (
-            _one_over_slope
+            lambda x: 1 / _fit(*_both(x)[::-1])
         ),
         "this is the slope, the factor that was lost; the gain has to undo it.": (
-            lambda x: 1 / _one_over_slope(x)
+            lambda x: _fit(*_both(x)[::-1])
         ),
         "this gain fits what is wanted to what is said; turn it round.": lambda x: 1 / _gain(x),
         "this makes the two equally large; how well they agree matters too: use their product.": (
             lambda x: (_both(x)[1].square().sum() / _both(x)[0].square().sum()).sqrt()
         ),
         "one number for all tokens and channels: add up over both.": (
-            lambda x: (_both(x)[0] * _both(x)[1]).sum(-1) / _both(x)[0].square().sum(-1)
+            lambda x: _fit(*_both(x), axes=-1)
         ),
         "this is the average of each token's own gain; one gain for all minimises the error of all "
-        "together.": lambda x: (
-            (_both(x)[0] * _both(x)[1]).sum(-1) / _both(x)[0].square().sum(-1)
-        ).mean(),
+        "together.": lambda x: _fit(*_both(x), axes=-1).mean(),
         "you fit every step to what is wanted; fit the MEAN over the steps.": (
-            lambda x: (
-                (layer_norm(x, x.shape[-1:]) * _both(x)[1]).sum()
-                / layer_norm(x, x.shape[-1:]).square().sum()
-            )
+            lambda x: _fit(layer_norm(x, x.shape[-1:]), _both(x)[1])
         ),
     },
 )

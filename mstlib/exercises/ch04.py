@@ -121,8 +121,9 @@ PRODUCTS = Exercise(
 # 4.3 ---------------------------------------------------------------------------------------------
 
 
-def _gap(a: Tensor, bias: Tensor) -> Tensor:
-    return ((a + bias).softmax(-1).mean(0) - (a.mean(0) + bias).softmax(-1)).abs().sum(-1)
+def _gap(a: Tensor, bias: Tensor, axis: int = -1, order: int = 1) -> Tensor:
+    gap = (a + bias).softmax(axis).mean(0) - (a.mean(0) + bias).softmax(axis)
+    return gap.norm(order, axis)
 
 
 def _scores(seed: int, steps: int, tokens: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -157,14 +158,10 @@ SOFTMAX = Exercise(
             lambda a, bias: _gap(a, bias) / a.shape[-1]
         ),
         "this is the Euclidean distance; L1 adds up the absolute differences.": (
-            lambda a, bias: ((a + bias).softmax(-1).mean(0) - (a.mean(0) + bias).softmax(-1)).norm(
-                dim=-1
-            )
+            partial(_gap, order=2)
         ),
         "each query has its weights along a ROW: softmax over the last axis.": (
-            lambda a, bias: (
-                ((a + bias).softmax(-2).mean(0) - (a.mean(0) + bias).softmax(-2)).abs().sum(-2)
-            )
+            partial(_gap, axis=-2)
         ),
         "one number for each query: do not average over the queries.": lambda *x: _gap(*x).mean(),
     },
