@@ -104,6 +104,7 @@ def test_scores_are_needed(name, form):
     assert whole - fmean(without) >= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BEST)
 def test_the_shipped_network_is_one_of_the_stored_ones(name):
     row = rows(name)[manifest()[name]["seed"]]
@@ -112,6 +113,7 @@ def test_the_shipped_network_is_one_of_the_stored_ones(name):
     assert here == pytest.approx(row["qcfs"], abs=0.003)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BEST)
 def test_the_printed_table_is_up_to_date(name, table):
     model = mstlib.load(name)

@@ -83,6 +83,7 @@ def test_the_networks_compared_are_alive():
     assert len({str(run.spike_counts) for run in PLAIN.values()}) == len(PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masking", [None, Masking(attention=0.25)])
 @pytest.mark.parametrize("name", ["mst-digits", "mst-scenes", "mst-cued-digits", "pure"])
 def test_32_bit_numbers_change_next_to_nothing(name, masking):

@@ -27,6 +27,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_is_reached_from_the_root():
     assert len(MODULES) > 100
     assert "mstlib.analysis.ledger" in MODULES

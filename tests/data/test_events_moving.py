@@ -192,6 +192,7 @@ def opposite_pairs(counts, labels, seed=0):
     return results, cut
 
 
+@pytest.mark.slow
 def test_only_the_order_of_the_events_tells_opposites_apart():
     counts, labels = stack(data.recordings("events-motion", "train", 2400))
     shares, trained = opposite_pairs(counts.sum(1), labels)

@@ -220,6 +220,7 @@ def test_pooling_of_spikes_gives_spikes():
     assert torch.equal(pool(x), torch.ones(1, 1, 2, 2))  # the border counts for nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "target"), [("resnet-digits", 0.97), ("vgg-digits", 0.98)])
 def test_the_shipped_networks_reach_their_targets(name, target):
     ann = mstlib.load(name)

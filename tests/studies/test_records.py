@@ -137,6 +137,7 @@ def test_what_is_stored_would_be_written_the_same(path, tmp_path):
     assert copy.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_study_loses_the_cell_under_way_and_no_other(tmp_path):
     program = [sys.executable, HELPERS / "killed_study.py", tmp_path, "7"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -37,6 +37,7 @@ def test_each_runs_and_says_its_question_arms_seeds_images_statistic_and_what_re
     assert runs == [True]
 
 
+@pytest.mark.slow
 def test_no_study_is_read_before_it_is_asked_for():
     code = (
         "import sys, mstlib.cli; mstlib.cli._parser(); "

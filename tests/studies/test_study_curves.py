@@ -18,6 +18,7 @@ def test_curves_belong_to_the_networks_that_pages_offer():
         assert (row["scores"] is not None) == (row["place"] == "attention")
 
 
+@pytest.mark.slow
 def test_a_stored_cell_is_measured_again():
     chosen = {"network": "mst-digits", "place": "attention", "ratio": 0.5}
     row = next(r for r in json.loads(CURVES.read_text()) if chosen.items() <= r.items())

@@ -68,6 +68,7 @@ def test_every_result_is_stored_and_of_the_shipped_networks():
         assert str(show.steps) in row["accuracy"]
 
 
+@pytest.mark.slow
 def test_one_result_computed_anew():
     show = Show("events-motion", "in turn", 16)
     (row,) = [row for row in results() if asdict(show).items() <= row.items()]

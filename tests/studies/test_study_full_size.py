@@ -9,6 +9,7 @@ from mstlib.studies import full_size
 from mstlib.studies.records import FOLDER
 
 
+@pytest.mark.slow
 def test_what_a_command_took_is_measured(tmp_path):
     found = full_size.measure("mst list", str(tmp_path))
     assert found["command"] == "mst list"
@@ -16,6 +17,7 @@ def test_what_a_command_took_is_measured(tmp_path):
     assert 0.05 < found["gigabytes"] < 8
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_named(tmp_path):
     with pytest.raises(ChildProcessError, match="failed: mst study no-such"):
         full_size.measure("mst study no-such", str(tmp_path))

@@ -24,6 +24,7 @@ def shipped(name: str) -> tuple[SpikingNetwork, torch.Tensor, torch.Tensor]:
     return mstlib.convert(mstlib.load(name).double()), images, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_was_stored_is_what_we_count(name):
     assert (STORED["images"], STORED["steps"]) == (IMAGES, STEPS)

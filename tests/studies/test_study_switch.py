@@ -334,6 +334,7 @@ def run_cells(chapter):
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", CELLS)
 def test_the_cells_of_a_chapter_follow_the_switch(small, monkeypatch, capsys, chapter):
     monkeypatch.chdir(NOTEBOOKS)

@@ -35,6 +35,7 @@ def test_it_reduces_eight_frames_of_two_polarities_to_three_channels(events):
     assert model.reduction.conv.weight.shape == (3, 16, 3, 3)
 
 
+@pytest.mark.slow
 def test_it_tells_the_motions_apart_and_so_do_its_spikes(events):
     model, images, labels = events
     assert accuracy(model, images, labels) >= 0.94
@@ -46,6 +47,7 @@ def test_it_tells_the_motions_apart_and_so_do_its_spikes(events):
     assert max(silent.values()) <= 0.10, silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cost"), [("branch", 0.7), ("scores", 0.35)])
 def test_it_uses_its_attention(events, kind, cost):
     """Off after training. Trained without scores it would learn the task as well."""
@@ -63,6 +65,7 @@ def test_opposite_motions_look_alike_to_it_without_their_order(events):
     assert accuracy(model, shuffled, labels) < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIGITS)
 def test_digits_seen_in_saccades_are_read(name):
     images, labels = data.load("events-digits")
